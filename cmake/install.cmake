@@ -1,0 +1,15 @@
+# find_package(otp) gives otp::otp and otp::asio; both components are always there.
+include(CMakePackageConfigHelpers)
+
+set(otp_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/otp")
+install(TARGETS otp otp_asio otp_export EXPORT otpTargets)
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/otp" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.inl")
+install(EXPORT otpTargets NAMESPACE otp:: DESTINATION "${otp_package_dir}")
+
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/otpConfig.cmake.in"
+  "${PROJECT_BINARY_DIR}/otpConfig.cmake" INSTALL_DESTINATION "${otp_package_dir}")
+# Before 1.0 a minor version may break users, so only the same one is compatible.
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/otpConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/otpConfig.cmake" "${PROJECT_BINARY_DIR}/otpConfigVersion.cmake"
+  DESTINATION "${otp_package_dir}")
