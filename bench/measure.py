@@ -276,13 +276,14 @@ def table(lines):
     for line in lines:
         times = [f"{line[key]:.1f}" if line[key] else "-" for key in ("times_beam", "times_caf")]
         met = {True: "yes", False: "no", None: "-"}[line["met"]] + (", stretch" if line["stretch_met"] else "")
-        cells.append([line["what"], line["unit"].replace("per_s", "1/s"), *(cell(line[runtime]) for runtime in RUNTIMES),
-                      *times, line["goal"], met])
+        measured = [cell(line[runtime]) for runtime in RUNTIMES]
+        cells.append([line["what"], line["unit"].replace("per_s", "1/s"), *measured, *times, line["goal"], met])
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     right = range(2, 7)
     pad = lambda text, i: text.rjust(widths[i]) if i in right else text.ljust(widths[i])
     drawn = ["| " + " | ".join(pad(text, i) for i, text in enumerate(row)) + " |" for row in cells]
-    drawn.insert(1, "|" + "|".join("-" * (width + 1) + (":" if i in right else "-") for i, width in enumerate(widths)) + "|")
+    rules = ("-" * (width + 1) + (":" if i in right else "-") for i, width in enumerate(widths))
+    drawn.insert(1, "|" + "|".join(rules) + "|")
     return "\n".join(drawn) + "\n"
 
 
@@ -318,11 +319,12 @@ def machine():
 
 def description(report):
     place, version = report["machine"], report["versions"]
+    rounds = f"{report['rounds']} round" + ("s" if report["rounds"] > 1 else "")
     ours = f"Ours: {version['ours']}. " if any(line["ours"] for line in report["rows"]) else ""
     return (f"{report['date']}, {place['cpu']}, {place['cores']} cores, {place['memory_gib']} GiB, Linux "
             f"{place['kernel']}, load average {place['load_at_start']} at the start.\n"
             f"{ours}BEAM: {version['beam']}. CAF: {version['caf']}. {version['compiler']}.\n"
-            f"`{report['command']}`: medians of {report['rounds']} round{'s' * (report['rounds'] > 1)}; in brackets the spread, "
+            f"`{report['command']}`: medians of {rounds}; in brackets the spread, "
             "(largest - smallest) / median.\n")
 
 
