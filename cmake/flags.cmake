@@ -50,7 +50,8 @@ if(OTP_HARDENING)
   if(NOT OTP_SANITIZE)
     # Needs optimisation (glibc warns otherwise), and hides calls from the sanitizers' interceptors.
     target_compile_options(otp_flags INTERFACE
-      $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+      $<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-U_FORTIFY_SOURCE>
+      $<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:-D_FORTIFY_SOURCE=2>)
   endif()
   target_link_options(otp_flags INTERFACE LINKER:-z,relro LINKER:-z,now)
 endif()
