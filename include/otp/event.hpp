@@ -1,0 +1,45 @@
+// Reports: what the runtime and the behaviours have to say, as structured events through one listener.
+//
+// Shape   whoever has something to report builds an event; the runtime hands it to its listener on the reporting
+// thread.
+//         A listener must not wait; if it throws it is removed and that is reported once.
+// Units   at most `events_per_second` of one kind reach the listener; the next one says how many were left out.
+// Source  OTP's logger reports: crash, error, supervisor and progress reports.
+#pragma once
+#include <otp/exit_reason.hpp>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace otp {
+
+enum class severity : std::uint8_t { debug, info, warning, error };
+
+struct event {
+  /// What happened, e.g. "crash", "server_terminated", "child_terminated", "progress", "stalled", "abandoned".
+  std::string_view what;
+  otp::severity severity = otp::severity::info;
+  otp::pid process{};
+  std::string name{};  ///< of the process, or its type
+  exit_reason reason{};
+  std::vector<std::pair<std::string_view, std::string>> fields{};
+  std::uint64_t left_out = 0;  ///< events of this kind not shown before this one
+
+  /// The value of a field; empty if there is none.
+  std::string_view field(std::string_view key) const noexcept;
+  /// One line: user text is escaped and cut.
+  std::string to_string() const;
+};
+
+class event_listener {
+ public:
+  virtual ~event_listener() = default;
+  virtual void on_event(const event& e) = 0;
+};
+
+/// Reports through the caller's runtime. Behaviours and users' own servers may call it.
+void report(event e);
+
+}  // namespace otp

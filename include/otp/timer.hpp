@@ -1,0 +1,102 @@
+// Timers: a message, an exit signal or a function, later or again and again.
+//
+// Shape   the runtime keeps the message and sends it to a process or a name when the time has come, never earlier. A
+//         timer for a process vanishes when that process ends; a name is looked up at expiry.
+// Units   otp::duration from now, or an absolute otp::instant. 0 is "at once" and still asynchronous.
+// Errors  bad_argument for a negative time.
+// Source  erlang:send_after/3, start_timer/3, cancel_timer/2, read_timer/1 and the timer module. An interval timer
+//         sends one message a period whether or not its target is busy, as in OTP; if the timer itself is late by
+//         several periods (a stalled program), they become one message, and the rhythm is kept.
+#pragma once
+#include <otp/process.hpp>
+
+#include <memory>
+
+namespace otp {
+
+namespace detail {
+struct timer_request {
+  enum class what : std::uint8_t { send, exit, apply } action = what::send;
+  pid to{};
+  std::string name{};
+  instant when{};
+  duration every{};                              // interval timers
+  envelope* payload = nullptr;                   // owned once armed
+  envelope* (*copy)(const envelope&) = nullptr;  // interval timers: makes the next message
+  exit_reason reason{};
+  unique_function function{};                 // apply, once
+  std::shared_ptr<unique_function> shared{};  // apply, every period
+  bool wrap = false;                          // start_timer
+  term wrapped{};
+};
+ref arm_timer(timer_request request);
+ref apply_later(duration delay, duration every, unique_function function);
+instant after_now(duration delay);  ///< throws bad_argument for a negative one; saturates
+
+template <class T>
+envelope* copy_payload(const envelope& e) {
+  return new value_envelope<T>(static_cast<const value_envelope<T>&>(e).value);
+}
+template <class T>
+timer_request one_shot(instant when, T&& value) {
+  timer_request request;
+  request.when = when;
+  request.payload = make_envelope(std::forward<T>(value));
+  return request;
+}
+}  // namespace detail
+
+template <class T>
+ref send_after(duration delay, pid to, T&& value) {
+  auto request = detail::one_shot(detail::after_now(delay), std::forward<T>(value));
+  request.to = to;
+  return detail::arm_timer(std::move(request));
+}
+template <class T>
+ref send_after(duration delay, std::string_view name, T&& value) {
+  auto request = detail::one_shot(detail::after_now(delay), std::forward<T>(value));
+  request.name = name;
+  return detail::arm_timer(std::move(request));
+}
+/// At an absolute time; one that has passed fires at once.
+template <class T>
+ref send_at(instant when, pid to, T&& value) {
+  auto request = detail::one_shot(when, std::forward<T>(value));
+  request.to = to;
+  return detail::arm_timer(std::move(request));
+}
+
+/// As send_after, but what arrives is `timer_expired{ref, payload}`.
+ref start_timer(duration delay, pid to, term payload);
+ref start_timer(duration delay, std::string_view name, term payload);
+
+/// Sends a copy of `value` every `period`, first after one period, until cancelled or the target ends.
+template <class T>
+ref send_interval(duration period, pid to, const T& value) {
+  auto request = detail::one_shot(detail::after_now(period), value);
+  request.to = to;
+  request.every = period;
+  request.copy = &detail::copy_payload<detail::stored_message<T>>;
+  return detail::arm_timer(std::move(request));
+}
+/// Runs a function in a fresh process, once or every period.
+template <class F>
+ref apply_after(duration delay, F&& function) {
+  return detail::apply_later(delay, {}, detail::checked(std::forward<F>(function)));
+}
+template <class F>
+ref apply_interval(duration period, F&& function) {
+  return detail::apply_later(period, period, detail::checked(std::forward<F>(function)));
+}
+ref exit_after(duration delay, pid process, exit_reason why);
+ref exit_after(duration delay, std::string_view name, exit_reason why);
+ref kill_after(duration delay, pid process);
+
+/// What was left if the timer was still pending: its message will not come. None if it fired, was cancelled, or never
+/// was.
+std::optional<duration> cancel_timer(ref timer);
+std::optional<duration> read_timer(ref timer);
+/// Returns at once; with `info` the caller gets a `timer_cancelled` message.
+void cancel_timer_async(ref timer, bool info = true);
+
+}  // namespace otp

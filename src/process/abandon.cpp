@@ -1,0 +1,118 @@
+// Giving a process up that does not come back: kill budget over, kill swallowed, stack lost.
+//
+// An abandoned process is declared dead to everyone: its inbox is closed, its name is free, links and monitors are
+// told. What it holds is kept, since its code may still run: stack, body, queued envelopes. It is fenced: at its next
+// entry into the runtime its stack is left for good.
+#include "process/request_core.hpp"
+#include "process/runtime_core.hpp"
+
+#include <thread>
+
+namespace otp::detail {
+
+namespace {
+
+// Owned by the wheel: nobody cancels it, a victim that is dead by then makes it void.
+struct kill_timer : timer {
+  pid victim;
+  runtime_core* core = nullptr;
+};
+
+void kill_budget_over(timer& t) noexcept {
+  auto& mine = static_cast<kill_timer&>(t);
+  abandon(*mine.core, mine.victim, reason::killed, "it did not end within kill_budget after it was killed");
+  delete &mine;
+}
+
+struct takeover {
+  runtime_core& core;
+  exit_reason why;
+  std::string name;
+  std::string doing;
+};
+
+void declare_dead(process& p, void* argument) {
+  auto& t = *static_cast<takeover*>(argument);
+  pid me = p.self();
+  t.name = t.core.describe(me);
+  if (p.body) t.doing = std::string(p.body->doing());
+  end_process(t.core, p, t.why);
+  // The place stays taken for ever: code of the old tenant may still run and believe it is there.
+  p.id.store(p.id.load(std::memory_order_relaxed) & ~std::uint64_t{0xffffff}, std::memory_order_release);
+  t.core.count(counter::abandoned);
+  t.core.process_ended(me, t.why);
+}
+
+void note(runtime_core& core, pid who, const takeover& t, std::string_view cause) {
+  {
+    std::lock_guard lock(core.abandoned_lock);
+    core.abandoned.push_back({who, t.name, std::string(cause)});
+  }
+  core.emit({.what = "abandoned",
+             .severity = severity::error,
+             .process = who,
+             .name = t.name,
+             .reason = t.why,
+             .fields = {{"cause", std::string(cause)}, {"doing", t.doing}}});
+}
+
+}  // namespace
+
+void start_kill_budget(runtime_core& core, pid victim) noexcept {
+  try {
+    auto* t = new kill_timer;
+    t->fire = kill_budget_over;
+    t->victim = victim;
+    t->core = &core;
+    core.sched.arm(*t, core.sched.now() + core.options.kill_budget.count());
+  } catch (const std::bad_alloc&) {
+    // Without the timer the victim is not abandoned in time; the kill itself is on its way.
+  }
+}
+
+bool visit(runtime_core& core, pid who, void (*look)(process&, void*), void* argument, bool fence) {
+  process* p = core.table.find(who);
+  if (!p) return false;
+  if (p == current_process() && !fence) {
+    look(*p, argument);
+    return true;
+  }
+  std::lock_guard lock(core.visit_lock);
+  p->attention.store(attention::hold);
+  heavy_barrier();  // the cold side of runtime_section's light_barrier
+  while (p->phase.load(std::memory_order_acquire) == phase::in_runtime) std::this_thread::yield();
+  bool there = p->id.load(std::memory_order_acquire) == who.value() && !p->exiting;
+  if (there) look(*p, argument);
+  p->attention.store(there && fence ? attention::fence : attention::none, std::memory_order_release);
+  return there;
+}
+
+void abandon(runtime_core& core, pid who, exit_reason why, std::string_view cause) {
+  takeover t{core, std::move(why), {}, {}};
+  if (visit(core, who, declare_dead, &t, true)) note(core, who, t, cause);
+}
+
+void abandon_self(process& p, exit_reason why, std::string_view cause, bool retire_stack) {
+  runtime_core& core = *runtime_core::current();
+  pid me = p.self();
+  takeover t{core, std::move(why), {}, {}};
+  runtime_section::enter(p);
+  declare_dead(p, &t);
+  p.attention.store(attention::fence);
+  p.phase.store(phase::in_user, std::memory_order_release);
+  note(core, me, t, cause);
+  // This frame is never left: what it owns is freed by hand.
+  t.why = exit_reason();
+  t.name = std::string();
+  t.doing = std::string();
+  core.sched.abandon_stack(retire_stack ? scheduler::dead_stack::retire : scheduler::dead_stack::keep);
+}
+
+void park_abandoned(process& p) {
+  runtime_core& core = *runtime_core::current();
+  core.count(counter::fenced);
+  static_cast<void>(p);
+  core.sched.abandon_stack(scheduler::dead_stack::keep);
+}
+
+}  // namespace otp::detail

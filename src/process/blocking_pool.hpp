@@ -1,0 +1,40 @@
+// Threads for otp::blocking: started when needed, up to a limit, ended when idle for a while.
+#pragma once
+#include "process/runtime_core.hpp"
+
+#include <otp/blocking.hpp>
+
+#include <deque>
+
+namespace otp::detail {
+
+class blocking_pool {
+ public:
+  blocking_pool(runtime_core& core, unsigned threads_max) : core_(core), threads_max_(threads_max) {}
+  ~blocking_pool() { stop(); }
+
+  struct ticket {
+    blocking_job* job;
+    pid who;
+    const void* token;
+    std::atomic<bool>* done;
+  };
+  void submit(ticket t);
+  /// Waits for the jobs that run; those that have not begun are not run.
+  void stop();
+
+ private:
+  void work();
+
+  runtime_core& core_;
+  const unsigned threads_max_;
+  std::mutex lock_;
+  std::condition_variable wake_;
+  std::deque<ticket> waiting_;  // guarded by lock_
+  unsigned threads_ = 0;        // guarded by lock_
+  unsigned idle_ = 0;           // guarded by lock_
+  bool stopping_ = false;       // guarded by lock_
+  std::condition_variable gone_;
+};
+
+}  // namespace otp::detail

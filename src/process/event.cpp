@@ -1,0 +1,99 @@
+// The way of an event from who reports it to the listener: limited in rate, and never fatal.
+#include <otp/event.hpp>
+
+#include "process/event_state.hpp"
+#include "process/runtime_core.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace otp {
+
+using namespace detail;
+
+std::string_view event::field(std::string_view key) const noexcept {
+  for (auto& [k, v] : fields)
+    if (k == key) return v;
+  return {};
+}
+
+std::string event::to_string() const {
+  static constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
+  constexpr std::size_t field_max = 8 * 1024;
+  std::string line = fmt::format("[{}] {}", names[static_cast<int>(severity)], what);
+  if (process) line += " " + (name.empty() ? process.to_string() : detail::escaped(name, field_max));
+  if (!reason.is_normal()) line += " reason: " + reason.to_string();
+  for (auto& [key, value] : fields)
+    if (!value.empty()) line += fmt::format(" {}: {}", key, detail::escaped(value, field_max));
+  if (left_out) line += fmt::format(" ({} events of this kind left out)", left_out);
+  return line;
+}
+
+void report(event e) { require_runtime("report").emit(std::move(e)); }
+
+}  // namespace otp
+
+namespace otp::detail {
+
+namespace {
+
+// Standard error, one line an event. A closed or full stderr must not hurt: what cannot be written is lost.
+class stderr_listener final : public event_listener {
+ public:
+  void on_event(const event& e) override {
+    if (e.severity < severity::warning) return;
+    std::string line = e.to_string() + "\n";
+    const char* at = line.data();
+    std::size_t left = line.size();
+    while (left > 0) {
+      ssize_t n = write(STDERR_FILENO, at, left);
+      if (n <= 0) return;
+      at += n;
+      left -= static_cast<std::size_t>(n);
+    }
+  }
+};
+
+stderr_listener the_stderr_listener;
+
+}  // namespace
+
+void runtime_core::emit(event e) noexcept {
+  try {
+    event_listener* to = nullptr;
+    {
+      std::lock_guard lock(events->lock);
+      if (events->removed) return;
+      // A fixed window of a second per kind of event: simple, and exact under virtual time.
+      nanos now = sched.now();
+      auto& kind = events->kinds[std::string(e.what)];
+      if (now - kind.window_start >= 1'000'000'000) {
+        kind.window_start = now;
+        kind.shown = 0;
+      }
+      if (kind.shown >= options.events_per_second) {
+        ++kind.left_out;
+        return;
+      }
+      ++kind.shown;
+      e.left_out = std::exchange(kind.left_out, 0);
+      to = options.listener ? options.listener : &the_stderr_listener;
+    }
+    try {
+      to->on_event(e);
+    } catch (...) {
+      std::lock_guard lock(events->lock);
+      if (to == &the_stderr_listener || events->removed) return;
+      events->removed = true;
+      event last{.what = "listener_removed",
+                 .severity = severity::error,
+                 .reason = exit_reason::of_current_exception(),
+                 .fields = {{"why", "the event listener threw; it gets no more events"}}};
+      the_stderr_listener.on_event(last);
+    }
+  } catch (...) {
+    // No memory for a report: the report is what is given up.
+  }
+}
+
+}  // namespace otp::detail

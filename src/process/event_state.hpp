@@ -1,0 +1,18 @@
+// What the rate limit of events remembers.
+#pragma once
+#include "process/runtime_core.hpp"
+
+namespace otp::detail {
+
+struct runtime_core::event_state {
+  struct kind {
+    nanos window_start = INT64_MIN / 2;
+    unsigned shown = 0;
+    std::uint64_t left_out = 0;
+  };
+  std::mutex lock;
+  std::map<std::string, kind> kinds;  // guarded by lock
+  bool removed = false;               // guarded by lock
+};
+
+}  // namespace otp::detail

@@ -1,0 +1,429 @@
+// The public face of processes: what the caller asks of itself and of others.
+#include <otp/process.hpp>
+
+#include "process/control.hpp"
+#include "process/request_core.hpp"
+#include "process/runtime_core.hpp"
+
+namespace otp {
+
+using namespace detail;
+
+std::string down::to_string() const {
+  std::string object = name.empty() ? process.to_string() : detail::quoted(name);
+  return "{" + (tag.empty() ? std::string("DOWN") : tag.to_string()) + ", " + reference.to_string() + ", process, " +
+         object + ", " + reason.to_string() + "}";
+}
+std::string exit_signal::to_string() const { return "{EXIT, " + from.to_string() + ", " + reason.to_string() + "}"; }
+std::string timer_expired::to_string() const {
+  return "{timeout, " + timer.to_string() + ", " + payload.to_string() + "}";
+}
+std::string timer_cancelled::to_string() const {
+  return "{cancel_timer, " + timer.to_string() + ", " +
+         (remaining < 0 ? std::string("false") : integer_text(remaining)) + "}";
+}
+
+pid self() noexcept {
+  process* p = current_process();
+  return p ? p->self() : pid();
+}
+
+pid parent() noexcept {
+  process* p = current_process();
+  return p ? pid(p->parent) : pid();
+}
+
+bool is_alive(pid who) noexcept {
+  runtime_core* core = runtime_core::current();
+  process* p = core ? core->table.find(who) : nullptr;
+  return p && !p->in.closed();
+}
+
+// ---- ending ------------------------------------------------------------------------------------------------------
+
+void exit(exit_reason why) { throw exited(std::move(why)); }
+
+void exit(pid who, exit_reason why) {
+  runtime_core& core = require_runtime("exit");
+  if (!who) throw bad_argument("exit: this is not a process; give a pid");
+  process* me = current_process();
+  if (me) check_abandoned(*me);
+  bool kill = why == reason::kill;
+  send_exit(core, me ? me->self() : pid(), who, why);
+  if (me && who == me->self()) {
+    runtime_section section(*me);
+    intake(core, *me);
+  } else if (kill && is_alive(who)) {
+    start_kill_budget(core, who);
+  }
+  if (me && who == me->self()) check_fate(*me);
+}
+
+// ---- links and monitors ------------------------------------------------------------------------------------------
+
+void link(pid other) {
+  process& p = require_process("link");
+  runtime_core& core = *runtime_core::current();
+  if (!other) throw bad_argument("link: this is not a process; give a pid");
+  if (other == p.self()) return;
+  auto* e = new control_envelope(&link_type, p.self(), 0);
+  bool dead = false;
+  {
+    runtime_section section(p);
+    link_record* record = nullptr;
+    try {
+      intake(core, p);
+      if (p.link0 == other.value()) {
+        destroy(e);
+        return;
+      }
+      record = p.extra ? p.extra->links.find(other.value()) : nullptr;
+      if (record && record->unlinking == 0) {
+        destroy(e);
+        return;
+      }
+      if (record)
+        record->unlinking = 0;
+      else if (p.link0 == 0)
+        p.link0 = other.value();
+      else
+        p.more().links.insert(other.value(), {});
+    } catch (...) {
+      destroy(e);
+      throw;
+    }
+    dead = !deliver(core, other, e);
+    if (dead) {
+      destroy(e);
+      if (p.link0 == other.value())
+        p.link0 = 0;
+      else
+        p.extra->links.erase(other.value());
+    }
+  }
+  if (!dead) return;
+  // As if the peer had answered: an exit signal from it, with `noproc`.
+  auto* answer = make_exit(exit_type, other, reason::noproc);
+  if (!deliver(core, p.self(), answer)) destroy(answer);
+  {
+    runtime_section section(p);
+    intake(core, p);
+  }
+  check_fate(p);
+}
+
+void unlink(pid other) {
+  process& p = require_process("unlink");
+  runtime_core& core = *runtime_core::current();
+  if (!other) throw bad_argument("unlink: this is not a process; give a pid");
+  if (other == p.self()) return;
+  auto* e = new control_envelope(&unlink_type, p.self(), core.new_reference());
+  runtime_section section(p);
+  // What has arrived from the peer came before the unlink; an exit of it that is still to come is ignored from now on.
+  try {
+    intake(core, p);
+    bool linked = p.link0 == other.value();
+    link_record* record = p.extra ? p.extra->links.find(other.value()) : nullptr;
+    if (!linked && (!record || record->unlinking != 0)) {
+      destroy(e);
+      return;
+    }
+    if (linked) {
+      p.more().links.insert(other.value(), {.unlinking = e->number});
+      p.link0 = 0;
+    } else {
+      record->unlinking = e->number;
+    }
+  } catch (...) {
+    destroy(e);
+    throw;
+  }
+  if (!deliver(core, other, e)) {
+    destroy(e);
+    p.extra->links.erase(other.value());
+  }
+}
+
+namespace {
+
+ref monitor_target(pid target, std::string name, monitor_options options) {
+  process& p = require_process("monitor");
+  runtime_core& core = *runtime_core::current();
+  if (static_cast<unsigned>(options.alias) > static_cast<unsigned>(alias_mode::reply))
+    throw bad_argument("monitor: unknown alias mode; give none, explicit_unalias, demonitor or reply");
+  ref r(p.self(), core.new_reference());
+  if (target == p.self() && options.alias == alias_mode::none) return r;  // watching oneself never fires
+  auto* e = new down_envelope(
+      down{.reference = r, .process = target, .name = std::move(name), .reason = {}, .tag = std::move(options.tag)});
+  e->type = &monitor_type;
+  runtime_section section(p);
+  try {
+    p.more().monitors.insert(r.number(), {.target = target, .alias = options.alias, .monitoring = target != p.self()});
+  } catch (...) {
+    destroy(e);
+    throw;
+  }
+  if (target == p.self()) {
+    destroy(e);
+    return r;
+  }
+  if (!target || !deliver(core, target, e)) {
+    e->type = &down_type;
+    e->value.reason = reason::noproc;
+    if (!deliver(core, p.self(), e)) destroy(e);
+  }
+  return r;
+}
+
+}  // namespace
+
+ref monitor(pid target, monitor_options options) {
+  if (!target) throw bad_argument("monitor: this is not a process; give a pid or a name");
+  return monitor_target(target, {}, std::move(options));
+}
+
+ref monitor(std::string_view name, monitor_options options) {
+  if (!valid_name(name)) throw bad_argument("monitor: " + quoted(name) + " cannot be a name");
+  auto target = require_runtime("monitor").whereis(name);
+  return monitor_target(target.value_or(pid()), std::string(name), std::move(options));
+}
+
+bool demonitor(ref m, demonitor_options options) {
+  process& p = require_process("demonitor");
+  runtime_core& core = *runtime_core::current();
+  if (!m) throw bad_argument("demonitor: this is not a reference; give what monitor() returned");
+  if (m.owner() != p.self()) return !options.info;  // somebody else's: nothing happens to it
+  runtime_section section(p);
+  intake(core, p);
+  monitor_record* record = p.extra ? p.extra->monitors.find(m.number()) : nullptr;
+  bool active = record && record->monitoring;
+  if (active) {
+    auto* e = new control_envelope(&demonitor_type, p.self(), m.number());
+    if (!deliver(core, record->target, e)) destroy(e);
+    if (record->alias == alias_mode::explicit_unalias)
+      record->monitoring = false;
+    else
+      p.extra->monitors.erase(m.number());
+  }
+  if (options.flush) {
+    envelope* before = nullptr;
+    for (envelope* e = p.first; e; before = e, e = e->next) {
+      if (e->type != &down_envelope::type_of || static_cast<down_envelope*>(e)->value.reference != m) continue;
+      unlink_from_queue(core, p, before, e);
+      destroy(e);
+      break;
+    }
+  }
+  return options.info ? active : true;
+}
+
+ref alias(alias_mode mode) {
+  process& p = require_process("alias");
+  runtime_core& core = *runtime_core::current();
+  if (mode != alias_mode::explicit_unalias && mode != alias_mode::reply)
+    throw bad_argument("alias: give explicit_unalias or reply; the other modes belong to a monitor");
+  ref r(p.self(), core.new_reference());
+  runtime_section section(p);
+  p.more().monitors.insert(r.number(), {.target = {}, .alias = mode, .monitoring = false});
+  return r;
+}
+
+bool unalias(ref a) {
+  process& p = require_process("unalias");
+  runtime_core& core = *runtime_core::current();
+  if (!a || a.owner() != p.self()) return false;
+  runtime_section section(p);
+  intake(core, p);  // what was sent through it before this call stays
+  monitor_record* record = p.extra ? p.extra->monitors.find(a.number()) : nullptr;
+  if (!record || record->alias == alias_mode::none) return false;
+  if (record->monitoring)
+    record->alias = alias_mode::none;
+  else
+    p.extra->monitors.erase(a.number());
+  return true;
+}
+
+// ---- flags and dictionary ----------------------------------------------------------------------------------------
+
+bool trap_exit(bool on) {
+  process& p = require_process("trap_exit");
+  runtime_core& core = *runtime_core::current();
+  {
+    // What arrived before the change is judged by the old setting.
+    runtime_section section(p);
+    intake(core, p);
+  }
+  return p.trap_exit.exchange(on);
+}
+
+priority set_priority(otp::priority value) {
+  process& p = require_process("set_priority");
+  if (static_cast<unsigned>(value) > static_cast<unsigned>(priority::max))
+    throw bad_argument("set_priority: unknown priority; give low, normal, high or max");
+  return static_cast<priority>(p.priority.exchange(static_cast<priority_class>(value)));
+}
+
+term put(term key, term value) {
+  process& p = require_process("put");
+  runtime_section section(p);
+  auto& dictionary = p.more().dictionary;
+  for (auto& [k, v] : dictionary)
+    if (k == key) return std::exchange(v, std::move(value));
+  dictionary.emplace_back(std::move(key), std::move(value));
+  return {};
+}
+
+term get(const term& key) {
+  process& p = require_process("get");
+  if (p.extra)
+    for (auto& [k, v] : p.extra->dictionary)
+      if (k == key) return v;
+  return {};
+}
+
+term erase(const term& key) {
+  process& p = require_process("erase");
+  if (!p.extra) return {};
+  runtime_section section(p);
+  auto& dictionary = p.extra->dictionary;
+  for (auto it = dictionary.begin(); it != dictionary.end(); ++it)
+    if (it->first == key) {
+      term old = std::move(it->second);
+      dictionary.erase(it);
+      return old;
+    }
+  return {};
+}
+
+std::vector<term> get_keys() {
+  process& p = require_process("get_keys");
+  std::vector<term> keys;
+  if (p.extra)
+    for (auto& [k, v] : p.extra->dictionary) keys.push_back(k);
+  return keys;
+}
+
+std::vector<term> get_keys(const term& value) {
+  process& p = require_process("get_keys");
+  std::vector<term> keys;
+  if (p.extra)
+    for (auto& [k, v] : p.extra->dictionary)
+      if (v == value) keys.push_back(k);
+  return keys;
+}
+
+pid group_leader() {
+  process& p = require_process("group_leader");
+  return p.extra && p.extra->group_leader ? p.extra->group_leader : pid();
+}
+
+void set_group_leader(pid leader, pid of) {
+  runtime_core& core = require_runtime("set_group_leader");
+  // Written by a visitor: the process reads it in its own time, like everything about itself.
+  bool there = visit(core, of, [](process& p, void* l) { p.more().group_leader = *static_cast<pid*>(l); }, &leader);
+  if (!there) throw bad_argument("set_group_leader: process " + of.to_string() + " is not alive");
+}
+
+void set_label(std::string text) {
+  process& p = require_process("set_label");
+  process_extra& extra = p.more();
+  runtime_section section(p);
+  extra.label = std::move(text);
+}
+
+std::optional<std::string> label(pid who) {
+  struct answer {
+    std::string text;
+  } a;
+  bool there = visit(
+      require_runtime("label"), who,
+      [](process& p, void* out) {
+        if (p.extra) static_cast<answer*>(out)->text = p.extra->label;
+      },
+      &a);
+  if (!there || a.text.empty()) return std::nullopt;
+  return a.text;
+}
+
+// ---- information -------------------------------------------------------------------------------------------------
+
+std::optional<process_info> info(pid who) {
+  runtime_core& core = require_runtime("info");
+  process* me = current_process();
+  if (me && me->self() == who) {
+    runtime_section section(*me);
+    intake(core, *me);
+  }
+  struct request {
+    runtime_core& core;
+    process_info answer;
+    bool own;
+  } r{core, {}, me && me->self() == who};
+  bool there = visit(
+      core, who,
+      [](process& p, void* argument) {
+        auto& [its_core, a, own] = *static_cast<request*>(argument);
+        a.pid = p.self();
+        a.type = p.body ? std::string(p.body->type()) : std::string();
+        a.status = own                                                  ? process_status::running
+                   : p.phase.load() == phase::waiting                   ? process_status::waiting
+                   : p.phase.load() == phase::in_user                   ? process_status::running
+                   : p.started && p.in.count() == 0 && !p.queued.load() ? process_status::waiting
+                                                                        : process_status::runnable;
+        if (p.dying) a.status = process_status::exiting;
+        a.parent = pid(p.parent);
+        a.trap_exit = p.trap_exit.load();
+        a.priority = static_cast<priority>(p.priority.load());
+        a.message_queue_len = p.in.count() + p.queued.load();
+        if (mailbox_account* account = p.account.load()) {
+          a.message_queue_len = account->count.load();
+          a.message_queue_bytes = account->bytes.load();
+        }
+        if (p.first)
+          a.oldest_message_age = std::chrono::milliseconds(milliseconds(its_core.sched.coarse_now()) - p.oldest_at);
+        a.messages_in = p.messages_in.load();
+        a.reductions = p.reductions.load();
+        a.time_running = duration(static_cast<duration::rep>(p.running_ns.load()));
+        a.stack_size = p.own_stack ? p.own_stack_size : p.stk ? its_core.sched.stacks().stack_size() : 0;
+        if (p.link0) a.links.push_back(pid(p.link0));
+        for (envelope* e = p.first; e; e = e->next)
+          if (a.messages.size() < 1000 && e->type->record)
+            a.messages.push_back(e->type->record->text(e->type->payload(e)));
+        if (!p.extra) return;
+        a.label = p.extra->label;
+        a.group_leader = p.extra->group_leader;
+        for (auto& [peer, record] : p.extra->links)
+          if (record.unlinking == 0) a.links.push_back(pid(peer));
+        for (auto& [number, record] : p.extra->monitors)
+          if (record.monitoring) a.monitors.push_back(record.target);
+        for (auto& [watcher, unused] : p.extra->monitored_by) a.monitored_by.push_back(pid(watcher.first));
+        a.dictionary = p.extra->dictionary;
+      },
+      &r);
+  if (!there) return std::nullopt;
+  {
+    std::lock_guard lock(core.names_lock);
+    if (auto named = core.names_of.find(who.value()); named != core.names_of.end()) r.answer.name = named->second;
+  }
+  return std::move(r.answer);
+}
+
+namespace {
+
+std::vector<pid> all_processes(const runtime_core& core) {
+  std::vector<pid> all;
+  for (std::uint32_t i = 1; i <= core.table.end(); ++i)
+    if (process* p = core.table.at(i)) {
+      pid who(p->id.load());
+      if (who.index() == i && !p->in.closed()) all.push_back(who);
+    }
+  return all;
+}
+
+}  // namespace
+
+std::vector<pid> processes() { return all_processes(require_runtime("processes")); }
+std::size_t process_count() { return require_runtime("process_count").table.live(); }
+std::vector<pid> runtime::processes() const { return all_processes(*core_); }
+
+}  // namespace otp

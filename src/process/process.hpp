@@ -1,0 +1,199 @@
+// The control block of a process, and what belongs to it.
+//
+// Rules
+// 1. A block lives in the process table and is never unmapped while its runtime exists: whoever holds a stale pid may
+//    still read `id` and push to `in`. `in` is closed (zero) whenever the block has no tenant.
+// 2. Every envelope carries the pid it was sent to. A sender may be slow and the place change its tenant between the
+//    look at `id` and the push: the new tenant finds somebody else's envelope and treats it as sent to a dead process.
+// 3. "The owner" is the worker that runs the process or its intake. Fields without a comment are the owner's. The
+//    owner touches the tables (links, monitors, names ...) only inside a runtime_section.
+// 4. Another thread may look into the tables or take them over (info, abandonment) after it has set `attention` and
+//    waited for `phase` to leave `in_runtime`: see runtime_section. Only one such visitor at a time (visit_lock).
+// 5. Going idle: the owner writes `home` and `stk`, then `in.try_sleep()`; the sender that wakes it reads them after.
+#pragma once
+#include "base/flat_table.hpp"
+#include "runtime/inbox.hpp"
+#include "runtime/membarrier.hpp"
+#include "runtime/scheduler.hpp"
+
+#include <otp/process.hpp>
+
+namespace otp::detail {
+
+struct process;
+struct runtime_core;
+
+enum class phase : std::uint8_t {
+  idle,        // nobody runs it: asleep, or queued
+  in_runtime,  // its tables may be changing
+  in_user,     // user code runs
+  waiting,     // its stack is suspended
+};
+
+enum class attention : std::uint8_t {
+  none,
+  hold,   // a visitor reads the tables: spin at the next runtime_section
+  fence,  // abandoned: never enter the runtime again
+};
+
+/// What a process runs. `start` is its first act; a message-driven one then gets its messages one by one.
+class process_body {
+ public:
+  virtual ~process_body() = default;
+  /// Runs in the process. True: go on and take messages; false: done, ends with `normal`.
+  virtual bool start() = 0;
+  /// One message or request, owned by the callee. Only for bodies whose start() returned true.
+  virtual void receive(envelope* e) { destroy(e); }
+  /// Whether work() wants to run before the next message (continue steps).
+  virtual bool has_work() const noexcept { return false; }
+  virtual void work() {}
+  /// The process ends with `why`: the last call, in the process, before the body is destroyed. Must not throw.
+  virtual void ended(const exit_reason& why) noexcept { static_cast<void>(why); }
+  /// Its name in reports; the view itself must live as long as the program.
+  virtual const std::string_view& type() const noexcept = 0;
+  /// Whether it reports its own crash, so that nobody else does.
+  virtual bool reports_itself() const noexcept { return false; }
+  /// What it is doing, for reports: the handler's message type. Read by other threads: static text only.
+  virtual std::string_view doing() const noexcept { return {}; }
+};
+
+/// What a suspended stack waits for. Lives on that stack.
+struct wait_state {
+  bool (*wants)(wait_state&, envelope&) = nullptr;  // asked once per arriving message or reply; null: none
+  const void* token = nullptr;                      // satisfied by a wake signal with this token
+  const envelope* reply = nullptr;                  // satisfied by this request coming back
+  envelope* found = nullptr;                        // that request, once it has; owned by the waiter
+  nanos deadline = never;
+  bool satisfied = false;
+  bool timed_out = false;
+  bool interruptible = true;  // false while the stack is unwinding: a fate is not thrown twice
+};
+
+/// The reusable timer of a process's waits: stays armed when a wait ends early, and is looked at when it fires.
+struct wait_timer : timer {
+  std::atomic<int> references{1};  // the process, and the wheel while armed
+  pid owner;
+  runtime_core* core = nullptr;
+};
+
+struct mailbox_account {
+  mailbox_limits limits;
+  std::atomic<std::size_t> count{0};  // accepted and not yet taken by the owner
+  std::atomic<std::size_t> bytes{0};
+  std::atomic<bool> overflowed{false};
+  spin_lock lock;
+  std::vector<pid> waiting;  // senders blocked for room; guarded by lock
+  mailbox_account* next_free = nullptr;
+};
+
+struct link_record {
+  std::uint64_t unlinking = 0;  // id of an unlink that is not acknowledged yet; 0: active
+};
+
+struct monitor_record {
+  pid target;
+  alias_mode alias = alias_mode::none;
+  bool monitoring = true;  // false: only its alias is left
+};
+
+/// What most processes do not have: made when first needed.
+struct process_extra {
+  flat_table<std::uint64_t, link_record> links;        // by pid
+  flat_table<std::uint64_t, monitor_record> monitors;  // mine, by reference number
+  flat_table<std::pair<std::uint64_t, std::uint64_t>, envelope*>
+      monitored_by;                                // {watcher, number} -> its down message, owned
+  flat_table<std::uint64_t, std::uint8_t> timers;  // aimed at me, by number
+  std::vector<std::pair<term, term>> dictionary;
+  std::string label;
+  wait_timer* waits = nullptr;
+  pid group_leader;
+};
+
+struct process : runnable {
+  // Senders.
+  inbox<envelope> in;                              // rule 1; rule 5
+  std::atomic<std::uint64_t> id{0};                // of the tenant; changes when it dies
+  std::atomic<mailbox_account*> account{nullptr};  // null: unbounded; accounts are never freed, only recycled
+
+  // The owner and its visitors (rule 4).
+  std::atomic<otp::detail::phase> phase{phase::idle};
+  std::atomic<otp::detail::attention> attention{attention::none};
+  std::atomic<bool> trap_exit{false};  // written by the owner
+  std::atomic<bool> named{false};      // written under the name table's lock
+  bool started = false;
+  bool own_stack = false;
+  bool exiting = false;                                     // end_process has begun
+  bool dying = false;                                       // `fate` is decided
+  bool killed = false;                                      // by a kill, not by another exit signal
+  std::uint8_t thrown = 0;                                  // how often the fate was thrown at a wait
+  std::atomic<bool> alarmed{false};                         // the mailbox alarm was reported
+  std::atomic<const std::string_view*> type_name{nullptr};  // of the body, for reports by others
+
+  envelope* first = nullptr;  // taken from the inbox, not yet handled, in order of arrival
+  envelope* last = nullptr;
+  std::atomic<std::uint32_t> queued{0};  // how many; read by anyone
+  std::uint32_t oldest_at = 0;
+  process_body* body = nullptr;
+  wait_state* waiting = nullptr;
+  process_extra* extra = nullptr;
+  std::uint64_t parent = 0;
+  exit_reason fate;             // valid if dying
+  std::uint64_t link0 = 0;      // the first link, kept here: most processes have one
+  envelope* scanned = nullptr;  // receive: up to here nothing matches `scanned_for`
+  const void* scanned_for = nullptr;
+
+  // Counters; written by the owner, read by anyone.
+  std::atomic<std::uint32_t> messages_in{0};
+  std::atomic<std::uint32_t> reductions{0};
+  std::atomic<std::uint64_t> running_ns{0};
+
+  // Who calls whom, for deadlock detection: see call_edge in request.cpp.
+  std::atomic<std::uint64_t> edge{0};  // callee's index in the low 24 bits, my call number above; 0: none
+  std::atomic<nanos> edge_deadline{never};
+  std::uint64_t calls = 0;
+  std::uint32_t own_stack_size = 0;
+
+  otp::pid self() const noexcept { return otp::pid(id.load(std::memory_order_relaxed)); }
+  process_extra& more() {
+    if (!extra) extra = new process_extra;
+    return *extra;
+  }
+};
+
+/// An abandoned process tried to enter the runtime: its stack is left for good.
+[[noreturn]] void park_abandoned(process&);
+inline void check_abandoned(process& p) {
+  if (p.attention.load(std::memory_order_relaxed) == attention::fence) [[unlikely]]
+    park_abandoned(p);
+}
+
+/// Brackets every change of a process's tables by its owner. The hot side of the barrier: two plain stores and a load.
+class runtime_section {
+ public:
+  explicit runtime_section(process& p, otp::detail::phase back = phase::in_user) : process_(p), back_(back) {
+    enter(p);
+  }
+  ~runtime_section() { process_.phase.store(back_, std::memory_order_release); }
+  runtime_section(const runtime_section&) = delete;
+  runtime_section& operator=(const runtime_section&) = delete;
+  /// What the process does after this section.
+  void leave_as(otp::detail::phase p) noexcept { back_ = p; }
+
+  static void enter(process& p) {
+    for (;;) {
+      p.phase.store(phase::in_runtime, std::memory_order_relaxed);
+      light_barrier();
+      otp::detail::attention a = p.attention.load(std::memory_order_acquire);
+      if (a == attention::none) [[likely]]
+        return;
+      p.phase.store(phase::in_user, std::memory_order_release);
+      if (a == attention::fence) park_abandoned(p);
+    }
+  }
+
+ private:
+  process& process_;
+  otp::detail::phase back_;
+};
+
+}  // namespace otp::detail

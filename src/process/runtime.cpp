@@ -1,0 +1,308 @@
+// The front door: the runtime object, run(), signals, and the order of a stop.
+#include <otp/runtime.hpp>
+
+#include "process/blocking_pool.hpp"
+#include "process/control.hpp"
+#include "process/runtime_core.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace otp::detail {
+
+namespace {
+
+// Waits until `done()` or the deadline; process ends notify.
+template <class Done>
+bool wait_outside(runtime_core& core, nanos deadline, Done done) {
+  core.waiting_for_ends.fetch_add(1);
+  std::unique_lock lock(core.ends_lock);
+  bool in_time = true;
+  while (!done()) {
+    nanos now = core.sched.now();
+    if (now >= deadline) {
+      in_time = false;
+      break;
+    }
+    // An end between the look and the wait is noticed at the next interval at the latest.
+    nanos nap = std::min<nanos>(deadline - now, 10'000'000);
+    core.ends.wait_for(lock, std::chrono::nanoseconds(nap));
+  }
+  lock.unlock();
+  core.waiting_for_ends.fetch_sub(1);
+  return in_time;
+}
+
+std::vector<pid> living(const runtime_core& core) {
+  std::vector<pid> all;
+  for (std::uint32_t i = 1; i <= core.table.end(); ++i)
+    if (process* p = core.table.at(i)) {
+      pid who(p->id.load());
+      if (who.index() == i && !p->in.closed()) all.push_back(who);
+    }
+  return all;
+}
+
+bool has_living_parent(runtime_core& core, pid who) {
+  struct answer {
+    std::uint64_t parent = 0;
+  } a;
+  visit(core, who, [](process& p, void* out) { static_cast<answer*>(out)->parent = p.parent; }, &a);
+  process* parent = core.table.find(pid(a.parent));
+  return parent && !parent->in.closed();
+}
+
+}  // namespace
+
+stop_report runtime_core::stop(duration budget) {
+  if (process* me = current_process(); me && scheduler::current() && &core_of(*scheduler::current()) == this) {
+    // From a process: ask, and let the outside do it.
+    stopper.store(me->self().value());
+    request_shutdown();
+    return {};
+  }
+  if (!running.load()) return {};
+  nanos start = sched.now();
+  nanos deadline = budget.count() > never - start ? never : start + budget.count();
+  stop_deadline.store(deadline);
+  stopping.store(true);
+  request_shutdown();
+  auto nobody_left = [&] { return living(*this).empty(); };
+  // First the roots, in order: what they started stops with them. A part of the budget is kept for those who do not
+  // listen.
+  nanos reserve = std::min<nanos>(budget.count() / 4, 2 * options.kill_budget.count());
+  nanos polite = deadline == never ? never : deadline - reserve;
+  for (;;) {
+    for (pid who : living(*this))
+      if (!has_living_parent(*this, who)) send_exit(*this, pid(), who, reason::shutdown);
+    nanos round = std::min<nanos>(polite, sched.now() + 100'000'000);
+    if (wait_outside(*this, round, nobody_left) || sched.now() >= polite) break;
+  }
+  if (!nobody_left()) {
+    for (pid who : living(*this)) {
+      emit({.what = "killed_at_stop",
+            .severity = severity::warning,
+            .process = who,
+            .name = describe(who),
+            .fields = {{"why", "it did not stop within the budget"}}});
+      send_exit(*this, pid(), who, reason::kill);
+    }
+    nanos last =
+        std::max(sched.now() + std::min<nanos>(reserve, options.kill_budget.count()), deadline == never ? 0 : deadline);
+    wait_outside(*this, std::min(last, sched.now() + options.kill_budget.count()), nobody_left);
+    for (pid who : living(*this)) abandon(*this, who, reason::killed, "it did not end within the budget of stop()");
+  }
+  sched.stop();
+  running.store(false);
+  std::lock_guard lock(abandoned_lock);
+  return {abandoned};
+}
+
+void runtime_core::request_shutdown() {
+  std::vector<pid> waiters;
+  {
+    std::lock_guard lock(shutdown_lock);
+    shutdown_requested.store(true);
+    waiters.swap(shutdown_waiters);
+  }
+  for (pid who : waiters) send_wake(*this, who, &shutdown_requested);
+}
+
+int run_program(unique_function body, const std::string_view& type, const runtime_options& options) {
+  int signals = -1;
+  sigset_t wanted;
+  sigset_t before;
+  sigemptyset(&wanted);
+  if (options.handle_signals) {
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &wanted, &before);  // before the workers start: they inherit it
+    signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+  }
+  int finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  ::signal(SIGPIPE, SIG_IGN);
+  int code = 1;
+  {
+    runtime rt(options);
+    rt.start();
+    runtime_core& core = rt.core();
+    std::atomic<bool> main_over{false};
+    exit_reason why;
+    std::thread waiter([&] {
+      why = rt.run_to_end(std::move(body), type);
+      main_over.store(true);
+      std::uint64_t one = 1;
+      static_cast<void>(!write(finished, &one, sizeof one));
+    });
+    bool asked = false;
+    nanos stop_at = never;
+    // Until the first process has ended; from the first signal on, at most for the budget.
+    while (!main_over.load()) {
+      pollfd fds[2] = {{finished, POLLIN, 0}, {signals, POLLIN, 0}};
+      int wait_ms = -1;
+      if (stop_at != never)
+        wait_ms = static_cast<int>(std::clamp<nanos>((stop_at - core.sched.now()) / 1'000'000, 0, 1'000'000));
+      int ready = poll(fds, signals >= 0 ? 2 : 1, wait_ms);
+      if (signals >= 0 && ready > 0 && (fds[1].revents & POLLIN)) {
+        signalfd_siginfo got{};
+        if (read(signals, &got, sizeof got) == static_cast<ssize_t>(sizeof got)) {
+          if (asked) _exit(128 + static_cast<int>(got.ssi_signo));  // asked twice: at once
+          asked = true;
+          // The first process returns from wait_for_shutdown(); one that does not wait there is stopped with the rest.
+          stop_at = core.sched.now() + options.stop_budget.count() / 4;
+          core.stop_deadline.store(core.sched.now() + options.stop_budget.count());
+          rt.request_shutdown();
+        }
+      }
+      if (stop_at != never && core.sched.now() >= stop_at) break;
+    }
+    // A second signal during the stop still ends the program at once.
+    std::atomic<bool> stopped{false};
+    std::thread second([&] {
+      while (!stopped.load()) {
+        pollfd fd{signals, POLLIN, 0};
+        if (signals < 0 || poll(&fd, 1, 20) <= 0) {
+          if (signals < 0) return;
+          continue;
+        }
+        signalfd_siginfo got{};
+        if (read(signals, &got, sizeof got) != static_cast<ssize_t>(sizeof got)) continue;
+        if (asked) _exit(128 + static_cast<int>(got.ssi_signo));
+        asked = true;
+      }
+    });
+    nanos left = core.stop_deadline.load() == never
+                     ? options.stop_budget.count()
+                     : std::max<nanos>(1'000'000, core.stop_deadline.load() - core.sched.now());
+    stop_report report = rt.stop(duration(left));
+    waiter.join();
+    stopped.store(true);
+    second.join();
+    bool good = why.is_expected() || (asked && why == reason::killed && report.clean());
+    code = good && report.clean() ? 0 : 1;
+  }
+  close(finished);
+  if (signals >= 0) {
+    close(signals);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  return code;
+}
+
+}  // namespace otp::detail
+
+namespace otp {
+
+using namespace detail;
+
+runtime::runtime(runtime_options options) : core_(std::make_unique<runtime_core>(options)) { core_->face = this; }
+
+runtime::~runtime() {
+  if (core_->running.load()) core_->stop(core_->options.stop_budget);
+}
+
+void runtime::start() { core_->start(); }
+stop_report runtime::stop() { return core_->stop(core_->options.stop_budget); }
+stop_report runtime::stop(duration budget) { return core_->stop(budget); }
+bool runtime::started() const noexcept { return core_->running.load(); }
+
+runtime* runtime::current() noexcept {
+  runtime_core* core = runtime_core::current();
+  return core ? core->face : nullptr;
+}
+
+namespace {
+
+void require_started(runtime_core& core, const char* what) {
+  if (!core.running.load() && !core.sched.seeded())
+    throw bad_argument(std::string(what) + ": this runtime does not run; call start() first" +
+                       (core.stopping.load() ? ", and nothing after stop()" : ""));
+}
+
+}  // namespace
+
+pid runtime::spawn_from_outside(unique_function body, const std::string_view& type, const spawn_options& options) {
+  require_started(*core_, "runtime.spawn");
+  if (!body) throw bad_argument("spawn: the function object is empty; give one that can be called");
+  process* parent = runtime_core::current() == core_.get() ? current_process() : nullptr;
+  return spawn_body(*core_, parent, make_function_body(std::move(body), type), options).pid;
+}
+
+exit_reason runtime::run_to_end(unique_function body, const std::string_view& type) {
+  require_started(*core_, "runtime.run");
+  if (runtime_core::current())
+    throw bad_argument("runtime.run: this thread is a worker; use otp::spawn_monitor and receive its `down` instead");
+  core_->waiting_for_ends.fetch_add(1);
+  pid who;
+  {
+    std::lock_guard lock(core_->ends_lock);
+    try {
+      who = spawn_body(*core_, nullptr, make_function_body(std::move(body), type), {}).pid;
+      core_->awaited_ends.emplace(who.value(), exit_reason(exit_reason::kind::ignore));
+    } catch (...) {
+      core_->waiting_for_ends.fetch_sub(1);
+      throw;
+    }
+  }
+  exit_reason why;
+  {
+    std::unique_lock lock(core_->ends_lock);
+    auto& mine = core_->awaited_ends.at(who.value());
+    core_->ends.wait(lock, [&] { return mine.what() != exit_reason::kind::ignore; });
+    why = mine;
+    core_->awaited_ends.erase(who.value());
+  }
+  core_->waiting_for_ends.fetch_sub(1);
+  return why;
+}
+
+send_status runtime::send_from_outside(pid to, envelope* e) {
+  if (!core_->running.load() && !core_->sched.seeded()) {
+    destroy(e);
+    require_started(*core_, "runtime.send");
+  }
+  return send_user(*core_, to, e);
+}
+
+void runtime::exit(pid who, exit_reason why) {
+  require_started(*core_, "runtime.exit");
+  if (!who) throw bad_argument("exit: this is not a process; give a pid");
+  bool kill = why == reason::kill;
+  send_exit(*core_, pid(), who, why);
+  if (kill && core_->table.find(who)) start_kill_budget(*core_, who);
+}
+
+std::optional<pid> runtime::whereis(std::string_view name) const { return core_->whereis(name); }
+runtime_counters runtime::counters() const { return core_->counters(); }
+void runtime::request_shutdown() { core_->request_shutdown(); }
+
+runtime_counters counters() { return require_runtime("counters").counters(); }
+
+void wait_for_shutdown() {
+  process& p = require_process("wait_for_shutdown");
+  runtime_core& core = *runtime_core::current();
+  check_fate(p);
+  while (!core.shutdown_requested.load()) {
+    {
+      std::lock_guard lock(core.shutdown_lock);
+      if (core.shutdown_requested.load()) return;
+      core.shutdown_waiters.push_back(p.self());
+    }
+    wait_state w;
+    w.token = &core.shutdown_requested;
+    wait(p, w);
+  }
+}
+
+instant monotonic_clock::now() noexcept {
+  runtime_core* core = runtime_core::current();
+  return instant(duration(core ? core->sched.now() : scheduler::machine_now()));
+}
+
+}  // namespace otp

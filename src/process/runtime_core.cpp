@@ -1,0 +1,380 @@
+#include "process/runtime_core.hpp"
+
+#include "process/blocking_pool.hpp"
+#include "process/control.hpp"
+#include "process/event_state.hpp"
+#include "process/timer_table.hpp"
+#include "runtime/crash.hpp"
+#include "runtime/stall_probe.hpp"
+#include "runtime/tls.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace otp::detail {
+
+namespace {
+
+scheduler::options scheduler_options(const runtime_options& o, bool seeded, std::uint64_t seed) {
+  if (o.max_processes == 0 || o.max_processes > (1U << 24) - 2)
+    throw bad_argument("runtime: max_processes is " + unsigned_text(o.max_processes) + "; give 1 to 16777214");
+  if (o.workers > 32)
+    throw bad_argument("runtime: workers is " + unsigned_text(o.workers) + "; give 0 (one per CPU) to 32");
+  if (o.stack_size != 0 && (o.stack_size < 16 * 1024 || o.stack_size > (std::size_t{1} << 30)))
+    throw bad_argument("runtime: stack_size is " + unsigned_text(o.stack_size) + " bytes; give 0 or 16 KiB to 1 GiB");
+  if (o.kill_budget.count() <= 0 || o.stop_budget.count() <= 0 || o.handler_limit.count() <= 0)
+    throw bad_argument("runtime: kill_budget, stop_budget and handler_limit must be longer than 0");
+  scheduler::options s;
+  s.workers = o.workers;
+  s.stall_limit = o.handler_limit.count();
+  if (o.stack_size) s.stacks.size = o.stack_size;
+  s.stacks.force_mprotect = o.guard_by_mprotect;
+  s.seeded = seeded;
+  s.seed = seed;
+  return s;
+}
+
+// ---- hooks of the scheduler --------------------------------------------------------------------------------------
+
+struct worker_state : worker_local {
+  std::unique_ptr<thread_signal_stack> signals;
+};
+
+void worker_started(worker& w) {
+  auto* local = static_cast<worker_state*>(w.local);
+  local->signals = std::make_unique<thread_signal_stack>();
+}
+
+void worker_ended(worker& w) {
+  auto* local = static_cast<worker_state*>(w.local);
+  local->signals.reset();
+  core_of(w).table.give_back(local->free_places);
+}
+
+void stalled(scheduler& s, const stall& what) {
+  auto& core = *static_cast<runtime_core*>(s.owner());
+  stall_trace trace = probe_worker(s.shard(what.worker));
+  auto* p = static_cast<process*>(what.running);
+  pid who = p ? p->self() : pid();
+  std::string doing;
+  if (p)
+    visit(
+        core, who,
+        [](process& seen, void* out) {
+          if (seen.body) *static_cast<std::string*>(out) = std::string(seen.body->doing());
+        },
+        &doing);
+  // Whoever waits on a stack of this worker has to wait until it comes back.
+  std::string waiting;
+  std::size_t count = 0;
+  for (std::uint32_t i = 1; i <= core.table.end() && count < 1000; ++i) {
+    process* other = core.table.at(i);
+    if (!other || other == p || other->home.load() != what.worker + 1 || other->in.closed()) continue;
+    if (++count <= 10) waiting += (waiting.empty() ? "" : ", ") + other->self().to_string();
+  }
+  if (count > 10) waiting += " and " + unsigned_text(count - 10) + " more";
+  core.emit({.what = "stalled",
+             .severity = severity::warning,
+             .process = who,
+             .name = core.describe(who),
+             .fields = {{"for_ms", integer_text(what.since / 1'000'000)},
+                        {"handling", doing},
+                        {"worker", unsigned_text(what.worker)},
+                        {"waiting_behind_it", waiting},
+                        {"backtrace", trace.text()},
+                        {"advice", "use otp::blocking for calls that block; setting: handler_limit"}}});
+}
+
+// One look at every worker is one sample of who runs.
+void sample(scheduler& s) {
+  for (unsigned i = 0; i < s.shard_count(); ++i) {
+    worker& w = s.shard(i);
+    if (w.beat.load(std::memory_order_relaxed) & 1)
+      if (auto* p = static_cast<process*>(w.observed.load(std::memory_order_relaxed)))
+        p->running_ns.fetch_add(10'000'000, std::memory_order_relaxed);
+  }
+}
+
+scheduler::hooks scheduler_hooks() {
+  scheduler::hooks h;
+  h.step = step;
+  h.stalled = stalled;
+  h.worker_started = worker_started;
+  h.worker_ended = worker_ended;
+  h.tick = sample;
+  return h;
+}
+
+// ---- hooks of the crash handlers ---------------------------------------------------------------------------------
+
+stack* running_stack() noexcept {
+  worker* w = scheduler::current();
+  return w ? w->current : nullptr;
+}
+
+// In a signal handler: reads only what this thread wrote, formats by hand.
+std::size_t describe_running(char* text, std::size_t size) noexcept {
+  process* p = current_process();
+  std::size_t n = 0;
+  auto put = [&](std::string_view s) {
+    for (char c : s)
+      if (n + 1 < size) text[n++] = c;
+  };
+  auto number = [&](std::uint64_t v) {
+    char digits[20];
+    std::size_t d = 0;
+    do digits[d++] = static_cast<char>('0' + v % 10);
+    while ((v /= 10) != 0);
+    while (d > 0) put(std::string_view(&digits[--d], 1));
+  };
+  if (!p) {
+    put("the scheduler, outside of any process");
+    return n;
+  }
+  pid who = p->self();
+  put("process <0.");
+  number(who.index());
+  put(".");
+  number(who.generation());
+  put(">");
+  if (p->body) {
+    put(" (");
+    put(p->body->type());
+    put(")");
+    if (auto doing = p->body->doing(); !doing.empty()) {
+      put(" handling ");
+      put(doing);
+    }
+  }
+  stack* s = running_stack();
+  put(", stack_size ");
+  number(s ? s->size : 0);
+  return n;
+}
+
+bool contain_overflow() noexcept {
+  process* p = current_process();
+  worker* w = scheduler::current();
+  return p && w && core_of(*w).options.contain_stack_overflow && p->phase.load() == phase::in_user;
+}
+
+void abandon_overflow() {
+  process& p = *current_process();
+  stack* s = running_stack();
+  abandon_self(p,
+               exit_reason(exit_reason::kind::stack_overflow,
+                           "the stack of " + unsigned_text(s ? s->size : 0) +
+                               " bytes overflowed; raise spawn_options::stack_size or runtime_options::stack_size"),
+               "its stack overflowed", true);
+}
+
+// A kill or a failing call that meets `noexcept` or an unwinding is ours to answer for; anything else is by option.
+bool contain_terminate() noexcept {
+  process* p = current_process();
+  worker* w = scheduler::current();
+  if (!p || !w || p->phase.load() != phase::in_user) return false;
+  if (core_of(*w).options.contain_terminate || p->dying) return true;
+  return in_flight_is_ours();
+}
+
+void abandon_terminate() {
+  process& p = *current_process();
+  exit_reason why = p.dying ? p.fate : exit_reason(reason::error("std::terminate", "std::terminate was called"));
+  if (!p.dying && std::current_exception()) why = exit_reason::of_current_exception();
+  abandon_self(p, std::move(why), "std::terminate: an exception met `noexcept` or an unwinding", false);
+}
+
+crash_hooks hooks_for_crashes() {
+  crash_hooks h;
+  h.running_stack = running_stack;
+  h.describe = describe_running;
+  h.contain_overflow = contain_overflow;
+  h.contain_terminate = contain_terminate;
+  h.abandon_overflow = abandon_overflow;
+  h.abandon_terminate = abandon_terminate;
+  return h;
+}
+
+std::uint64_t next_generation() {
+  static std::atomic<std::uint64_t> runtimes{0};
+  return ((runtimes.fetch_add(1) & 63) << 34) + 1;  // a pid of another runtime of this program is never alive here
+}
+
+}  // namespace
+
+bool in_flight_is_ours() noexcept {
+  try {
+    if (!std::current_exception()) return false;
+    throw;
+  } catch (const unwind&) {
+    return true;
+  } catch (const exited& e) {
+    return e.reason().call() != nullptr;
+  } catch (...) {
+    return false;
+  }
+}
+
+runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t seed)
+    : options(o),
+      sched(scheduler_options(o, seeded, seed), scheduler_hooks(), this),
+      table(o.max_processes, seeded ? 1 : next_generation()),
+      events(std::make_unique<event_state>()) {
+  register_membarrier();
+  fill_signal_reserve();
+  timers = std::make_unique<timer_table>(*this);
+  blocking = std::make_unique<blocking_pool>(*this, std::max(1U, o.blocking_threads));
+  for (unsigned i = 0; i < sched.shard_count(); ++i) sched.shard(i).local = new worker_state;
+  install_crash_handlers(hooks_for_crashes());
+}
+
+runtime_core::~runtime_core() {
+  blocking->stop();
+  sched.stop();
+  timers.reset();
+  sched.drop_timers();
+  for (unsigned i = 0; i < sched.shard_count(); ++i) delete static_cast<worker_state*>(sched.shard(i).local);
+  uninstall_crash_handlers();
+}
+
+void runtime_core::start() {
+  if (running.exchange(true)) return;
+  sched.start();
+}
+
+// ---- counters ----------------------------------------------------------------------------------------------------
+
+void runtime_core::count(counter which, std::uint64_t by) noexcept {
+  worker* w = scheduler::current();
+  if (w && &w->owner == &sched) {
+    auto& value = static_cast<worker_local*>(w->local)->counters.values[static_cast<std::size_t>(which)];
+    value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);  // one writer
+  } else {
+    outside.values[static_cast<std::size_t>(which)].fetch_add(by, std::memory_order_relaxed);
+  }
+}
+
+runtime_counters runtime_core::counters() const {
+  auto& self = const_cast<runtime_core&>(*this);
+  auto sum = [&](counter which) {
+    std::uint64_t total = outside.values[static_cast<std::size_t>(which)].load(std::memory_order_relaxed);
+    for (unsigned i = 0; i < self.sched.shard_count(); ++i)
+      total += static_cast<worker_local*>(self.sched.shard(i).local)
+                   ->counters.values[static_cast<std::size_t>(which)]
+                   .load(std::memory_order_relaxed);
+    return total;
+  };
+  runtime_counters c;
+  c.spawned = sum(counter::spawned);
+  c.exited = sum(counter::exited);
+  c.abandoned = sum(counter::abandoned);
+  c.sent = sum(counter::sent);
+  c.accepted = sum(counter::accepted);
+  c.handled = sum(counter::handled);
+  c.dead = sum(counter::dead);
+  c.refused = sum(counter::refused);
+  c.dropped = sum(counter::dropped);
+  c.expired = sum(counter::expired);
+  c.late_replies = sum(counter::late_replies);
+  c.unhandled = sum(counter::unhandled);
+  c.fenced = sum(counter::fenced);
+  c.steals = sched.steals();
+  c.parks = sched.parks();
+  auto stacks = self.sched.stacks().count();
+  c.stacks_live = stacks.live;
+  c.stacks_idle = stacks.idle;
+  c.timers = timers->size();
+  c.processes = table.live() - c.abandoned;
+  return c;
+}
+
+std::uint64_t runtime_core::new_reference() noexcept { return next_reference.fetch_add(1, std::memory_order_relaxed); }
+
+// ---- bounded mailboxes -------------------------------------------------------------------------------------------
+
+mailbox_account* runtime_core::take_account(const mailbox_limits& limits) {
+  std::unique_lock lock(accounts_lock);
+  mailbox_account* a = free_accounts;
+  if (a) {
+    free_accounts = a->next_free;
+  } else {
+    lock.unlock();
+    auto fresh = std::make_unique<mailbox_account>();
+    a = fresh.get();
+    lock.lock();
+    accounts.push_back(std::move(fresh));
+  }
+  a->limits = limits;
+  a->count.store(0);
+  a->bytes.store(0);
+  a->overflowed.store(false);
+  return a;
+}
+
+void runtime_core::recycle_account(mailbox_account* a) noexcept {
+  std::vector<pid> waiting;
+  {
+    std::lock_guard lock(a->lock);
+    waiting.swap(a->waiting);
+  }
+  for (pid who : waiting) send_wake(*this, who, a);  // they find nobody there
+  std::lock_guard lock(accounts_lock);
+  a->next_free = free_accounts;
+  free_accounts = a;
+}
+
+// ---- who is who --------------------------------------------------------------------------------------------------
+
+runtime_core& core_of(const worker& w) noexcept { return *static_cast<runtime_core*>(w.owner.owner()); }
+
+runtime_core* runtime_core::current() noexcept {
+  worker* w = scheduler::current();
+  return w ? &core_of(*w) : nullptr;
+}
+
+process* current_process() noexcept {
+  worker* w = scheduler::current();
+  return w ? static_cast<process*>(w->running) : nullptr;
+}
+
+runtime_core& require_runtime(const char* what) {
+  runtime_core* core = runtime_core::current();
+  if (!core)
+    throw bad_argument(std::string(what) +
+                       ": this thread belongs to no runtime; call it from a process (otp::run, otp::spawn), or use the "
+                       "runtime object: runtime.send, runtime.call, runtime.spawn");
+  return *core;
+}
+
+process& require_process(const char* what) {
+  require_runtime(what);
+  process* p = current_process();
+  if (!p)
+    throw bad_argument(std::string(what) +
+                       ": only a process can do this; call it from a function given to otp::run or otp::spawn");
+  check_abandoned(*p);
+  return *p;
+}
+
+std::string runtime_core::describe(pid who) const {
+  if (!who) return "<none>";
+  std::string text = who.to_string();
+  {
+    std::lock_guard lock(names_lock);
+    if (auto named = names_of.find(who.value()); named != names_of.end()) text += " " + quoted(named->second);
+  }
+  if (process* p = table.find(who)) {
+    if (const std::string_view* type = p->type_name.load(std::memory_order_acquire))
+      text += " (" + std::string(*type) + ")";
+  }
+  return text;
+}
+
+void runtime_core::process_ended(pid who, const exit_reason& why) noexcept {
+  if (!waiting_for_ends.load()) return;
+  std::lock_guard lock(ends_lock);
+  if (auto it = awaited_ends.find(who.value()); it != awaited_ends.end()) it->second = why;
+  ends.notify_all();
+}
+
+}  // namespace otp::detail

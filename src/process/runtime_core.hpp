@@ -1,0 +1,204 @@
+// One runtime: its scheduler, processes, names, timers, counters, and how it starts and stops.
+//
+// Rules
+// 1. Counters are per worker (`worker_local`), written by their worker only and summed on demand; foreign threads
+//    use `outside`, whose counters are written with fetch_add.
+// 2. The name table has one lock. Under it: names_, and the `named` flag of every process.
+// 3. No lock of this file is held while user code runs, or while another one of them is taken.
+#pragma once
+#include "process/process.hpp"
+#include "process/process_table.hpp"
+
+#include <otp/runtime.hpp>
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+namespace otp::detail {
+
+enum class counter : std::uint8_t {
+  spawned,
+  exited,
+  abandoned,
+  sent,
+  accepted,
+  handled,
+  dead,
+  refused,
+  dropped,
+  expired,
+  late_replies,
+  unhandled,
+  fenced,
+  count_
+};
+
+struct counter_block {
+  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(counter::count_)> values{};
+};
+
+struct worker_local {
+  counter_block counters;
+  process_table::cache free_places;
+};
+
+class blocking_pool;
+class timer_table;
+
+struct name_entry {
+  pid holder;
+};
+
+struct runtime_core {
+  explicit runtime_core(const runtime_options& options, bool seeded = false, std::uint64_t seed = 0);
+  ~runtime_core();
+
+  void start();
+  stop_report stop(duration budget);
+
+  runtime_options options;
+  runtime* face = nullptr;
+  scheduler sched;
+  process_table table;
+  std::unique_ptr<timer_table> timers;
+  std::unique_ptr<blocking_pool> blocking;
+
+  // Names: rule 2.
+  struct text_hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
+  };
+  mutable std::mutex names_lock;
+  std::unordered_map<std::string, pid, text_hash, std::equal_to<>> names;
+  std::unordered_map<std::uint64_t, std::string> names_of;
+
+  std::atomic<std::uint64_t> next_reference{1};
+  std::atomic<bool> running{false};
+  std::atomic<bool> stopping{false};
+  std::atomic<nanos> stop_deadline{never};  // set by stop(): what every wait of a supervisor ends at
+  std::atomic<std::uint64_t> stopper{0};    // a process that asked for the stop, if one did
+
+  // Ends of processes, for those who wait outside.
+  std::mutex ends_lock;
+  std::condition_variable ends;
+
+  // wait_for_shutdown
+  std::atomic<bool> shutdown_requested{false};
+  spin_lock shutdown_lock;
+  std::vector<pid> shutdown_waiters;  // guarded by shutdown_lock
+
+  counter_block outside;
+  std::mutex visit_lock;  // one visitor at a time: process.hpp, rule 4
+  std::mutex abandoned_lock;
+  std::vector<stop_report::left> abandoned;  // guarded by abandoned_lock
+
+  // Accounts of bounded mailboxes: recycled, freed with the runtime (process.hpp, rule 1).
+  spin_lock accounts_lock;
+  std::vector<std::unique_ptr<mailbox_account>> accounts;  // guarded by accounts_lock
+  mailbox_account* free_accounts = nullptr;                // guarded by accounts_lock
+
+  // Ends that somebody outside waits for: rule 3.
+  std::atomic<unsigned> waiting_for_ends{0};
+  std::map<std::uint64_t, exit_reason> awaited_ends;  // guarded by ends_lock
+
+  // Events: see event.cpp
+  struct event_state;
+  std::unique_ptr<event_state> events;
+
+  void count(counter which, std::uint64_t by = 1) noexcept;
+  runtime_counters counters() const;
+  std::uint64_t new_reference() noexcept;
+  void emit(event e) noexcept;
+  mailbox_account* take_account(const mailbox_limits&);
+  void recycle_account(mailbox_account*) noexcept;
+  void process_ended(pid who, const exit_reason& why) noexcept;
+
+  std::optional<pid> whereis(std::string_view name) const;
+  std::string name_of(const process& p) const;
+  std::string describe(pid p) const;  // pid, name and type, for reports
+  void request_shutdown();
+
+  static runtime_core* current() noexcept;
+};
+
+/// The process that runs on this thread, or null.
+process* current_process() noexcept;
+runtime_core& core_of(const worker& w) noexcept;
+/// The runtime and process of the caller; throws bad_argument naming `what` when called from outside.
+runtime_core& require_runtime(const char* what);
+process& require_process(const char* what);
+
+// ---- spawn.cpp ---------------------------------------------------------------------------------------------------
+/// Starts a process around `body`. `parent` may be null (from outside).
+spawned spawn_body(runtime_core&, process* parent, std::unique_ptr<process_body>, const spawn_options&);
+std::unique_ptr<process_body> make_function_body(unique_function,
+                                                 const std::string_view& type = type_name<unique_function>);
+void step(runnable&, worker&);
+
+// ---- signals.cpp -------------------------------------------------------------------------------------------------
+/// Puts an envelope into an inbox and wakes the owner. False: the process is dead and the envelope is still the
+/// caller's.
+bool deliver(runtime_core&, pid to, envelope*) noexcept;
+/// Takes everything out of the inbox and acts on the control signals. Inside a runtime_section.
+void intake(runtime_core&, process&);
+/// What remains of a process: closes the inbox, frees names, tells links and monitors. `p` has no stack and no body.
+void end_process(runtime_core&, process&, const exit_reason& why);
+/// Declares a process dead that does not come back (kill budget, swallowed kills, overflow). Any thread.
+void abandon(runtime_core&, pid who, exit_reason why, std::string_view cause);
+/// From the process itself, which then never returns to the runtime.
+[[noreturn]] void abandon_self(process&, exit_reason why, std::string_view cause, bool retire_stack);
+void send_exit(runtime_core&, pid from, pid to, const exit_reason& why) noexcept;
+void start_kill_budget(runtime_core&, pid victim) noexcept;
+void send_wake(runtime_core&, pid to, const void* token) noexcept;
+void append(process&, envelope*) noexcept;
+envelope* take_first(runtime_core&, process&) noexcept;
+void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
+send_status send_user(runtime_core& core, pid to, envelope* e);
+void end_calls_to(runtime_core&, envelope* request, const exit_reason& why) noexcept;
+std::uint32_t milliseconds(nanos t) noexcept;
+
+// ---- wait.cpp ----------------------------------------------------------------------------------------------------
+/// Suspends the caller until `w` is satisfied or its deadline passes. Throws the process's fate, if it has one.
+void wait(process&, wait_state& w);
+/// As wait, but a fate is not thrown: for waits that must end before the stack may go.
+void wait_uninterrupted(process&, wait_state& w);
+/// Makes sure that the next suspension has a stack to switch to; throws exited(system_limit) if there is none.
+void prepare_to_suspend(runtime_core&);
+/// Throws the process's fate unless it is unwinding already.
+void check_fate(process&);
+/// The private type that unwinds a process which was sent a fatal exit signal.
+struct unwind {};
+
+/// True in a terminate handler for an exception that this library throws into user code by itself.
+bool in_flight_is_ours() noexcept;
+
+/// Runs user code: what it threw is the reason, `unwind` the process's fate. Empty: it returned.
+template <class F>
+std::optional<exit_reason> guarded(process& p, F&& code) {
+  bool unwound = false;
+  std::optional<exit_reason> reason;
+  try {
+    code();
+  } catch (const unwind&) {
+    unwound = true;
+  } catch (...) {
+    reason = exit_reason::of_current_exception();
+  }
+  if (unwound) reason = p.fate;
+  return reason;
+}
+
+// ---- names.cpp ---------------------------------------------------------------------------------------------------
+result<void> try_register(runtime_core&, std::string_view name, pid who);
+void release_name(runtime_core&, process&) noexcept;
+bool valid_name(std::string_view name) noexcept;
+
+// ---- visit.cpp: looking into another process -----------------------------------------------------------------------
+/// Runs `look(process&)` while the process cannot change its tables. False if it is dead.
+bool visit(runtime_core&, pid who, void (*look)(process&, void*), void* argument, bool fence = false);
+
+}  // namespace otp::detail

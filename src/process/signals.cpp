@@ -1,0 +1,527 @@
+// Signals: how they reach a process, what each does there, and what a process sends when it ends.
+//
+// Everything that one process tells another passes through the receiver's inbox in the order it was sent: messages,
+// exits, links, monitors, downs, wake-ups. Delivery to a closed inbox fails at once, so the sender knows that the
+// receiver is dead and acts as OTP asks: a message is dropped, a link or monitor answers `noproc`.
+#include "process/control.hpp"
+#include "process/request_core.hpp"
+#include "process/runtime_core.hpp"
+#include "process/timer_table.hpp"
+
+#include <cassert>
+
+namespace otp::detail {
+
+std::uint32_t milliseconds(nanos t) noexcept { return static_cast<std::uint32_t>(t / 1'000'000); }
+
+// ---- sending -----------------------------------------------------------------------------------------------------
+
+bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
+  process* p = core.table.find(to);
+  if (!p) return false;
+  e->to = to.value();
+  worker* w = scheduler::current();
+  e->sent_at = milliseconds(w && &w->owner == &core.sched ? w->cached_now : core.sched.coarse_now());
+  switch (p->in.push(e)) {
+    case push_result::closed: return false;
+    case push_result::wake: core.sched.make_ready(*p); break;
+    case push_result::queued: break;
+  }
+  return true;
+}
+
+namespace {
+
+// Takes room in a bounded mailbox; false if there is none.
+bool take_room(mailbox_account& a, envelope& e) noexcept {
+  std::size_t bytes = e.bytes;
+  std::size_t messages_max = a.limits.max_messages ? a.limits.max_messages : ~std::size_t{0} >> 1;
+  std::size_t bytes_max = a.limits.max_bytes ? a.limits.max_bytes : ~std::size_t{0} >> 1;
+  if (a.count.fetch_add(1) >= messages_max) {
+    a.count.fetch_sub(1);
+    return false;
+  }
+  // A single message larger than the limit is taken by an empty mailbox only if it fits.
+  if (a.bytes.fetch_add(bytes) + bytes > bytes_max) {
+    a.bytes.fetch_sub(bytes);
+    a.count.fetch_sub(1);
+    return false;
+  }
+  e.accounted = 1;
+  return true;
+}
+
+void give_room(runtime_core& core, mailbox_account& a, envelope& e) noexcept {
+  e.accounted = 0;
+  a.bytes.fetch_sub(e.bytes);
+  a.count.fetch_sub(1);
+  if (a.limits.policy != overflow::block) return;
+  std::vector<pid> waiting;
+  {
+    std::lock_guard lock(a.lock);
+    waiting.swap(a.waiting);
+  }
+  for (pid who : waiting) send_wake(core, who, &a);
+}
+
+send_status full(runtime_core& core, process& p, pid to, mailbox_account& a, envelope* e) {
+  switch (a.limits.policy) {
+    case overflow::reject:
+    case overflow::drop: {
+      core.count(counter::refused);
+      bool told = a.limits.policy == overflow::reject;
+      destroy(e);
+      return told ? send_status::refused : send_status::sent;
+    }
+    case overflow::kill: {
+      core.count(counter::refused);
+      std::size_t bytes = e->bytes;
+      destroy(e);
+      if (!a.overflowed.exchange(true)) {
+        auto limit = a.limits.max_messages ? integer_text(static_cast<long long>(a.limits.max_messages)) + " messages"
+                                           : integer_text(static_cast<long long>(a.limits.max_bytes)) + " bytes";
+        exit_reason why(exit_reason::kind::memory_limit,
+                        "the mailbox limit of " + limit + " was reached (" +
+                            integer_text(static_cast<long long>(a.count.load())) + " messages, " +
+                            integer_text(static_cast<long long>(a.bytes.load() + bytes)) +
+                            " bytes); raise mailbox_limits or choose another overflow policy");
+        auto* fatal = make_exit(fatal_type, pid(), why);
+        if (!deliver(core, to, fatal)) destroy(fatal);
+      }
+      return send_status::no_process;
+    }
+    case overflow::block: break;
+  }
+  static_cast<void>(p);
+  return send_status::refused;
+}
+
+}  // namespace
+
+send_status send_user(runtime_core& core, pid to, envelope* e) {
+  process* sender = current_process();
+  if (sender && sender->attention.load(std::memory_order_relaxed) == attention::fence) [[unlikely]] {
+    core.count(counter::fenced);
+    destroy(e);
+    return send_status::no_process;
+  }
+  core.count(counter::sent);
+  for (;;) {
+    process* p = core.table.find(to);
+    mailbox_account* a = p ? p->account.load(std::memory_order_relaxed) : nullptr;
+    if (a && !take_room(*a, *e)) {
+      if (a->limits.policy != overflow::block || !sender || to == sender->self()) return full(core, *p, to, *a, e);
+      {
+        std::lock_guard lock(a->lock);
+        a->waiting.push_back(sender->self());
+      }
+      if (a->limits.max_messages && a->count.load() < a->limits.max_messages) continue;  // room came meanwhile
+      if (!is_alive(to)) continue;
+      wait_state w;
+      w.token = a;
+      wait(*sender, w);
+      continue;
+    }
+    if (p && deliver(core, to, e)) {
+      core.count(counter::accepted);
+      return send_status::sent;
+    }
+    if (a) give_room(core, *a, *e);
+    core.count(counter::dead);
+    destroy(e);
+    return send_status::no_process;
+  }
+}
+
+send_status send_envelope(pid to, envelope* e) {
+  runtime_core* core = runtime_core::current();
+  if (!core) {
+    destroy(e);
+    require_runtime("send");
+  }
+  return send_user(*core, to, e);
+}
+
+send_status send_envelope(ref alias, envelope* e) {
+  runtime_core* core = runtime_core::current();
+  if (!core) {
+    destroy(e);
+    require_runtime("send");
+  }
+  envelope* through = nullptr;
+  try {
+    through = new alias_envelope(alias.number(), e);
+  } catch (...) {
+    destroy(e);
+    throw;
+  }
+  return send_user(*core, alias.owner(), through);
+}
+
+void send_exit(runtime_core& core, pid from, pid to, const exit_reason& why) noexcept {
+  auto* e = make_exit(exit_type, from, why);
+  if (!deliver(core, to, e)) destroy(e);
+}
+
+void send_wake(runtime_core& core, pid to, const void* token) noexcept {
+  auto* e = new control_envelope(&wake_type, pid(), reinterpret_cast<std::uintptr_t>(token));
+  if (!deliver(core, to, e)) destroy(e);
+}
+
+// ---- the receiver's queue ----------------------------------------------------------------------------------------
+
+void append(process& p, envelope* e) noexcept {
+  e->next = nullptr;
+  if (p.last)
+    p.last->next = e;
+  else {
+    p.first = e;
+    p.oldest_at = e->sent_at;
+  }
+  p.last = e;
+  p.queued.store(p.queued.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // a statistic
+}
+
+void unlink_from_queue(runtime_core& core, process& p, envelope* before, envelope* e) noexcept {
+  (before ? before->next : p.first) = e->next;
+  if (p.last == e) p.last = before;
+  if (p.scanned == e) p.scanned = before;
+  e->next = nullptr;
+  if (p.first) p.oldest_at = p.first->sent_at;
+  p.queued.store(p.queued.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  if (e->accounted)
+    if (mailbox_account* a = p.account.load(std::memory_order_relaxed)) give_room(core, *a, *e);
+}
+
+envelope* take_first(runtime_core& core, process& p) noexcept {
+  envelope* e = p.first;
+  if (e) unlink_from_queue(core, p, nullptr, e);
+  return e;
+}
+
+// ---- what each signal does ---------------------------------------------------------------------------------------
+
+namespace {
+
+void decide_fate(process& p, exit_reason why, bool killed) noexcept {
+  if (p.dying) {
+    // The first fatal signal decides the reason; a later kill still ends the patience with the process.
+    p.killed = p.killed || killed;
+    return;
+  }
+  p.dying = true;
+  p.killed = killed;
+  p.fate = std::move(why);
+}
+
+void accept_message(runtime_core& core, process& p, envelope* e) {
+  append(p, e);
+  p.messages_in.store(p.messages_in.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (p.waiting && p.waiting->wants && !p.waiting->satisfied && p.waiting->wants(*p.waiting, *e))
+    p.waiting->satisfied = true;
+  if (p.queued.load(std::memory_order_relaxed) > core.options.mailbox_alarm &&
+      !p.alarmed.load(std::memory_order_relaxed)) {
+    p.alarmed.store(true, std::memory_order_relaxed);
+    core.emit({.what = "mailbox_alarm",
+               .severity = severity::warning,
+               .process = p.self(),
+               .name = core.describe(p.self()),
+               .fields = {{"messages", unsigned_text(p.queued.load(std::memory_order_relaxed))},
+                          {"setting", "mailbox_alarm"}}});
+  }
+}
+
+void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
+  pid from = e->value.from;
+  exit_reason& why = e->value.reason;
+  bool by_link = e->type == &link_exit_type;
+  bool forced = e->type == &fatal_type;
+  if (by_link) {
+    if (p.link0 == from.value())
+      p.link0 = 0;
+    else {
+      link_record* record = p.extra ? p.extra->links.find(from.value()) : nullptr;
+      bool active = record && record->unlinking == 0;
+      if (record) p.extra->links.erase(from.value());
+      if (!active) return destroy(e);
+    }
+  } else if (why == reason::kill) {
+    decide_fate(p, reason::killed, true);
+    return destroy(e);
+  }
+  if (p.trap_exit.load(std::memory_order_relaxed) && !forced) {
+    e->type = &exit_envelope::type_of;
+    return accept_message(core, p, e);
+  }
+  bool own_normal = !by_link && from == p.self();
+  if (!why.is_normal() || own_normal || forced) decide_fate(p, std::move(why), forced);
+  destroy(e);
+}
+
+void handle_link(process& p, control_envelope* e) {
+  std::uint64_t peer = e->from.value();
+  destroy(e);
+  if (p.link0 == peer) return;
+  if (p.extra)
+    if (p.extra->links.find(peer)) return;  // linked already; or I unlinked after the peer linked, and my unlink wins
+  if (p.link0 == 0)
+    p.link0 = peer;
+  else
+    p.more().links.insert(peer, {});
+}
+
+void handle_unlink(runtime_core& core, process& p, control_envelope* e) noexcept {
+  pid peer = e->from;
+  std::uint64_t id = e->number;
+  if (p.link0 == peer.value())
+    p.link0 = 0;
+  else if (p.extra)
+    if (link_record* record = p.extra->links.find(peer.value()); record && record->unlinking == 0)
+      p.extra->links.erase(peer.value());
+  e->type = &unlink_ack_type;
+  e->from = p.self();
+  e->number = id;
+  if (!deliver(core, peer, e)) destroy(e);
+}
+
+void handle_unlink_ack(process& p, control_envelope* e) noexcept {
+  if (p.extra)
+    if (link_record* record = p.extra->links.find(e->from.value()); record && record->unlinking == e->number)
+      p.extra->links.erase(e->from.value());
+  destroy(e);
+}
+
+void handle_monitor(process& p, down_envelope* e) {
+  std::pair<std::uint64_t, std::uint64_t> key{e->value.reference.owner().value(), e->value.reference.number()};
+  try {
+    p.more().monitored_by.insert(key, e);
+  } catch (const std::bad_alloc&) {
+    destroy(e);  // the process crashes for it below; its watcher is told by the next line of defence: it is not there
+    throw;
+  }
+}
+
+void handle_demonitor(process& p, control_envelope* e) noexcept {
+  if (p.extra)
+    if (envelope** kept = p.extra->monitored_by.find({e->from.value(), e->number})) {
+      destroy(*kept);
+      p.extra->monitored_by.erase({e->from.value(), e->number});
+    }
+  destroy(e);
+}
+
+void handle_down(runtime_core& core, process& p, down_envelope* e) {
+  monitor_record* record = p.extra ? p.extra->monitors.find(e->value.reference.number()) : nullptr;
+  if (!record || !record->monitoring) return destroy(e);
+  if (record->alias == alias_mode::explicit_unalias)
+    record->monitoring = false;
+  else
+    p.extra->monitors.erase(e->value.reference.number());
+  e->type = &down_envelope::type_of;
+  accept_message(core, p, e);
+}
+
+void handle_alias(runtime_core& core, process& p, alias_envelope* e) {
+  monitor_record* record = p.extra ? p.extra->monitors.find(e->number) : nullptr;
+  if (!record || record->alias == alias_mode::none) {
+    core.count(counter::dropped);
+    if (e->accounted) give_room(core, *p.account.load(std::memory_order_relaxed), *e);
+    return destroy(e);
+  }
+  if (record->alias == alias_mode::reply) {
+    if (record->monitoring) {
+      auto* off = new control_envelope(&demonitor_type, p.self(), e->number);
+      if (!deliver(core, record->target, off)) destroy(off);
+    }
+    p.extra->monitors.erase(e->number);
+  }
+  envelope* inner = std::exchange(e->inner, nullptr);
+  inner->sent_at = e->sent_at;
+  inner->to = e->to;
+  inner->accounted = e->accounted;
+  destroy(e);
+  accept_message(core, p, inner);
+}
+
+// A reply goes to the call that waits for it; one that nobody waits for any more goes nowhere; one of an asynchronous
+// request is kept like a message.
+void handle_reply(runtime_core& core, process& p, request_envelope* r) {
+  if (r->asynchronous) return accept_message(core, p, r);
+  if (p.waiting && p.waiting->reply == r && !p.waiting->satisfied) {
+    p.waiting->satisfied = true;
+    p.waiting->found = r;
+    return;
+  }
+  core.count(counter::late_replies);
+  destroy(r);
+}
+
+void handle_wake(process& p, control_envelope* e) noexcept {
+  const void* token = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(e->number));
+  if (p.waiting && token && p.waiting->token == token) p.waiting->satisfied = true;
+  destroy(e);
+}
+
+// An envelope that cannot be handled because its receiver is dead: acts as the sender would on a failed delivery.
+void refuse(runtime_core& core, pid dead, envelope* e) noexcept {
+  switch (e->type->kind) {
+    case signal::message: core.count(counter::dropped); break;
+    case signal::request: core.count(counter::dropped); return end_calls_to(core, e, reason::noproc);
+    case signal::link: {
+      pid peer = static_cast<control_envelope*>(e)->from;
+      auto* answer = make_exit(link_exit_type, dead, reason::noproc);
+      if (!deliver(core, peer, answer)) destroy(answer);
+      break;
+    }
+    case signal::unlink: {
+      auto* c = static_cast<control_envelope*>(e);
+      pid peer = c->from;
+      c->type = &unlink_ack_type;
+      c->from = dead;
+      if (deliver(core, peer, c)) return;
+      break;
+    }
+    case signal::monitor: {
+      auto* d = static_cast<down_envelope*>(e);
+      d->type = &down_type;
+      d->value.reason = reason::noproc;
+      if (deliver(core, d->value.reference.owner(), d)) return;
+      break;
+    }
+    default: break;
+  }
+  try {
+    destroy(e);
+  } catch (...) {
+    // A message whose destructor throws has no process left to blame.
+  }
+}
+
+}  // namespace
+
+namespace {
+
+void take_in(runtime_core& core, process& p, envelope* e) {
+  switch (e->type->kind) {
+    case signal::message:
+      if (e->type == &alias_type) return handle_alias(core, p, static_cast<alias_envelope*>(e));
+      return accept_message(core, p, e);
+    case signal::reply: return handle_reply(core, p, static_cast<request_envelope*>(e));
+    case signal::request:
+    case signal::stop:
+    case signal::system: return accept_message(core, p, e);
+    case signal::exit: return handle_exit(core, p, static_cast<exit_envelope*>(e));
+    case signal::link: return handle_link(p, static_cast<control_envelope*>(e));
+    case signal::unlink: return handle_unlink(core, p, static_cast<control_envelope*>(e));
+    case signal::unlink_ack: return handle_unlink_ack(p, static_cast<control_envelope*>(e));
+    case signal::monitor: return handle_monitor(p, static_cast<down_envelope*>(e));
+    case signal::demonitor: return handle_demonitor(p, static_cast<control_envelope*>(e));
+    case signal::down: return handle_down(core, p, static_cast<down_envelope*>(e));
+    case signal::timer_gone: {
+      auto* c = static_cast<control_envelope*>(e);
+      std::uint64_t number = c->number;
+      bool set = c->type == &timer_set_type;
+      destroy(c);
+      if (set)
+        p.more().timers.insert(number, 0);
+      else if (p.extra)
+        p.extra->timers.erase(number);
+      return;
+    }
+    case signal::wake: return handle_wake(p, static_cast<control_envelope*>(e));
+  }
+}
+
+}  // namespace
+
+void intake(runtime_core& core, process& p) {
+  envelope* e = p.in.take_all();
+  while (e) {
+    envelope* next = e->next;
+    if (e->to != p.id.load(std::memory_order_relaxed)) [[unlikely]] {
+      refuse(core, pid(e->to), e);
+    } else {
+      try {
+        take_in(core, p, e);
+      } catch (const std::bad_alloc&) {
+        // Its tables cannot grow: the process cannot keep its promises any more, so it crashes.
+        decide_fate(p, exit_reason(reason::error("std::bad_alloc", "no memory to take in a signal")), true);
+      }
+    }
+    e = next;
+  }
+}
+
+// ---- the end of a process ----------------------------------------------------------------------------------------
+
+void end_process(runtime_core& core, process& p, const exit_reason& why) {
+  pid me = p.self();
+  p.exiting = true;
+  envelope* left = p.in.close();
+  envelope* mine = std::exchange(p.first, nullptr);
+  p.last = nullptr;
+  p.scanned = nullptr;
+  p.queued.store(0, std::memory_order_relaxed);
+  // Control signals first: an unlink or demonitor that arrived before the end still counts, a link or monitor is late.
+  envelope* rest = nullptr;
+  envelope** tail = &rest;
+  while (left) {
+    envelope* next = left->next;
+    signal kind = left->type->kind;
+    if (left->to == me.value() && kind == signal::unlink)
+      handle_unlink(core, p, static_cast<control_envelope*>(left));
+    else if (left->to == me.value() && kind == signal::demonitor)
+      handle_demonitor(p, static_cast<control_envelope*>(left));
+    else {
+      left->next = nullptr;
+      *tail = left;
+      tail = &left->next;
+    }
+    left = next;
+  }
+  release_name(core, p);
+  if (p.extra) {
+    if (wait_timer* t = std::exchange(p.extra->waits, nullptr)) release_wait_timer(core, t);
+    for (auto& [number, unused] : p.extra->timers) core.timers->target_ended(number);
+  }
+  // Requests and messages that nobody will handle any more.
+  auto drop = [&](envelope* e) {
+    while (e) {
+      envelope* next = e->next;
+      if (e->type->kind == signal::request) {
+        core.count(counter::dropped);
+        end_calls_to(core, e, why);
+      } else if (e->type->kind == signal::stop) {
+        destroy(e);
+      } else {
+        refuse(core, pid(e->to), e);
+      }
+      e = next;
+    }
+  };
+  drop(mine);
+  drop(rest);
+  auto tell_link = [&](std::uint64_t peer) {
+    auto* e = make_exit(link_exit_type, me, why);
+    if (!deliver(core, pid(peer), e)) destroy(e);
+  };
+  if (p.link0) tell_link(std::exchange(p.link0, 0));
+  if (process_extra* extra = std::exchange(p.extra, nullptr)) {
+    for (auto& [peer, record] : extra->links)
+      if (record.unlinking == 0) tell_link(peer);
+    for (auto& [watcher, kept] : extra->monitored_by) {
+      auto* e = static_cast<down_envelope*>(kept);
+      e->type = &down_type;
+      e->value.reason = why;
+      if (!deliver(core, pid(watcher.first), e)) destroy(e);
+    }
+    for (auto& [number, record] : extra->monitors)
+      if (record.monitoring && record.target) {
+        auto* e = new control_envelope(&demonitor_type, me, number);
+        if (!deliver(core, record.target, e)) destroy(e);
+      }
+    delete extra;
+  }
+}
+
+}  // namespace otp::detail

@@ -1,0 +1,312 @@
+// A process from its first step to its last: starting it, running its messages in batches, and taking it apart.
+//
+// Rules
+// 1. A stackless process runs on its worker's loop stack. If its code waits, the stack stays with it; when that code
+//    returns here, the process is finished for this turn and the stack goes back (scheduler.hpp, rule 3).
+// 2. Nothing is touched of a process after try_sleep() succeeded or make_ready_last() was called: another worker may
+//    run it already. `phase` is set before.
+// 3. User code is never called from inside a catch block.
+#include "process/control.hpp"
+#include "process/request_core.hpp"
+#include "process/runtime_core.hpp"
+#include "process/timer_table.hpp"
+
+namespace otp::detail {
+
+namespace {
+
+class function_body final : public process_body {
+ public:
+  function_body(unique_function f, const std::string_view& type) : function_(std::move(f)), type_(type) {}
+  bool start() override {
+    function_();
+    return false;
+  }
+  const std::string_view& type() const noexcept override { return type_; }
+
+ private:
+  unique_function function_;
+  const std::string_view& type_;
+};
+
+void check_options(const spawn_options& o) {
+  constexpr std::size_t smallest = 16 * 1024;
+  constexpr std::size_t largest = std::size_t{1} << 30;
+  if (o.stack_size != 0 && (o.stack_size < smallest || o.stack_size > largest))
+    throw bad_argument("spawn: stack_size is " + unsigned_text(o.stack_size) +
+                       " bytes; give 0 for the runtime's default or a size from 16 KiB to 1 GiB");
+  if (static_cast<unsigned>(o.priority) > static_cast<unsigned>(priority::max))
+    throw bad_argument("spawn: unknown priority " + unsigned_text(static_cast<unsigned>(o.priority)) +
+                       "; give low, normal, high or max");
+  if (static_cast<unsigned>(o.mailbox.policy) > static_cast<unsigned>(overflow::kill))
+    throw bad_argument("spawn: unknown mailbox policy; give reject, drop, block or kill");
+  if (static_cast<unsigned>(o.monitoring.alias) > static_cast<unsigned>(alias_mode::reply))
+    throw bad_argument("spawn: unknown alias mode; give none, explicit_unalias, demonitor or reply");
+}
+
+void own_stack_main(void* argument);
+
+// Runs user code of the process on the current stack. Its reason, if it ended the process.
+template <class F>
+std::optional<exit_reason> user(process& p, F&& code) {
+  p.phase.store(phase::in_user, std::memory_order_release);
+  return guarded(p, std::forward<F>(code));
+}
+
+void report_crash(runtime_core& core, process& p, const exit_reason& why) {
+  // Like proc_lib: what ended by its own doing and abnormally is reported; exit signals are not.
+  if (p.dying || why.is_expected()) return;
+  core.emit({.what = "crash",
+             .severity = severity::error,
+             .process = p.self(),
+             .name = core.describe(p.self()),
+             .reason = why,
+             .fields = {{"type", std::string(p.body ? p.body->type() : std::string_view())}}});
+}
+
+// The process is over: its body goes, then it is taken out of the world. Runs on the stack it ended on.
+void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) {
+  p.phase.store(phase::in_user, std::memory_order_release);
+  if (by_exception && p.body && !p.body->reports_itself()) report_crash(core, p, why);
+  if (process_body* body = p.body) {
+    body->ended(why);
+    if (auto failed = guarded(p, [&] { delete body; })) {
+      if (!p.dying)
+        core.emit({.what = "destructor_failed",
+                   .severity = severity::error,
+                   .process = p.self(),
+                   .name = core.describe(p.self()),
+                   .reason = *failed});
+    }
+  }
+  pid me = p.self();
+  runtime_section::enter(p);
+  p.body = nullptr;
+  end_process(core, p, why);
+  // The place is nobody's from here on; everything is left as the next tenant expects to find it.
+  mailbox_account* account = p.account.exchange(nullptr);
+  p.type_name.store(nullptr, std::memory_order_relaxed);
+  p.parent = 0;
+  p.fate = exit_reason();
+  p.started = p.own_stack = p.exiting = p.dying = p.killed = false;
+  p.thrown = 0;
+  p.passed_over = 0;
+  p.trap_exit.store(false, std::memory_order_relaxed);
+  p.alarmed.store(false, std::memory_order_relaxed);
+  p.waiting = nullptr;
+  p.stk = nullptr;
+  p.scanned_for = nullptr;
+  p.home.store(0, std::memory_order_relaxed);
+  p.priority.store(priority_class::normal, std::memory_order_relaxed);
+  p.messages_in.store(0, std::memory_order_relaxed);
+  p.reductions.store(0, std::memory_order_relaxed);
+  p.running_ns.store(0, std::memory_order_relaxed);
+  p.edge.store(0);
+  p.calls = 0;
+  p.phase.store(phase::idle, std::memory_order_release);
+  worker* w = scheduler::current();
+  core.table.release(p, w ? &static_cast<worker_local*>(w->local)->free_places : nullptr);
+  if (account) core.recycle_account(account);
+  core.count(counter::exited);
+  core.process_ended(me, why);
+}
+
+// One turn of a stackless process, or of one on its own stack. True: it ended.
+bool run_batch(runtime_core& core, process& p) {
+  unsigned budget = core.sched.configuration().batch;
+  if (!p.started) {
+    p.started = true;
+    runtime_section::enter(p);
+    intake(core, p);  // a process that was killed before its first step never takes it
+    if (!p.dying) {
+      bool goes_on = false;
+      auto ended = user(p, [&] { goes_on = p.body->start(); });
+      if (ended || !goes_on) {
+        exit_reason why = p.dying ? p.fate : ended ? std::move(*ended) : exit_reason();
+        finish(core, p, std::move(why), ended.has_value() && !p.dying);
+        return true;
+      }
+    }
+    --budget;
+  }
+  for (;;) {
+    // A process that waited does not keep the loop: one message a turn, then the stack goes back.
+    bool last = budget == 0 || (!p.own_stack && !scheduler::on_loop_stack(*scheduler::current()));
+    runtime_section::enter(p);
+    intake(core, p);
+    if (p.dying) {
+      exit_reason fate = p.fate;
+      finish(core, p, std::move(fate), false);
+      return true;
+    }
+    bool work = p.body->has_work();
+    if (!work && !p.first) {
+      if (!p.own_stack) {
+        p.stk = nullptr;
+        p.home.store(0, std::memory_order_relaxed);
+      }
+      p.phase.store(p.own_stack ? phase::waiting : phase::idle, std::memory_order_release);
+      if (p.in.try_sleep()) return false;
+      continue;
+    }
+    if (last) {
+      if (!p.own_stack) {
+        p.stk = nullptr;
+        p.home.store(0, std::memory_order_relaxed);
+      }
+      p.phase.store(p.own_stack ? phase::waiting : phase::idle, std::memory_order_release);
+      core.sched.make_ready_last(p);
+      return false;
+    }
+    --budget;
+    envelope* e = work ? nullptr : take_first(core, p);
+    p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    auto ended = user(p, [&] {
+      if (work)
+        p.body->work();
+      else
+        p.body->receive(e);
+    });
+    if (ended) {
+      bool own_doing = !p.dying;
+      finish(core, p, std::move(*ended), own_doing);
+      return true;
+    }
+  }
+}
+
+void own_stack_main(void* argument) {
+  auto& p = *static_cast<process*>(argument);
+  scheduler::entered_own_stack();
+  for (;;) {
+    runtime_core& core = *runtime_core::current();
+    if (run_batch(core, p)) break;
+    core.sched.suspend(p);
+  }
+  runtime_core::current()->sched.leave_own_stack();
+}
+
+}  // namespace
+
+void step(runnable& r, worker& w) {
+  auto& p = static_cast<process&>(r);
+  runtime_core& core = core_of(w);
+  if (p.attention.load(std::memory_order_acquire) == attention::fence) return;  // abandoned while it was queued
+  if (p.own_stack && !p.stk) {
+    try {
+      core.sched.give_own_stack(p, p.own_stack_size, own_stack_main, &p);
+    } catch (const std::exception& e) {
+      p.started = true;
+      finish(core, p, exit_reason(exit_reason::kind::system_limit, e.what()), true);
+      return;
+    }
+    core.sched.resume(p);
+    return;
+  }
+  if (!p.stk) {
+    run_batch(core, p);
+    return;
+  }
+  // A suspended stack: is there a reason to go on with it?
+  for (;;) {
+    runtime_section::enter(p);
+    intake(core, p);
+    wait_state* waiting = p.waiting;
+    bool go = !waiting || waiting->satisfied || (p.dying && waiting->interruptible);
+    if (waiting && !go && waiting->deadline != never) {
+      if (waiting->deadline <= core.sched.now())
+        go = waiting->timed_out = true;
+      else
+        rearm_wait_timer(core, p);
+    }
+    p.phase.store(phase::waiting, std::memory_order_release);
+    if (go) break;
+    if (p.in.try_sleep()) return;
+  }
+  core.sched.resume(p);
+}
+
+spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_body> body,
+                   const spawn_options& options) {
+  check_options(options);
+  if (core.stopping.load() && !parent)
+    throw exited(
+        exit_reason(exit_reason::kind::stopping, "the runtime is stopping; no process can be started from outside"));
+  worker* w = scheduler::current();
+  bool inside = w && &w->owner == &core.sched;
+  auto account =
+      options.mailbox.max_messages || options.mailbox.max_bytes ? core.take_account(options.mailbox) : nullptr;
+  std::unique_ptr<process_extra> extra;
+  spawned made;
+  process* p = nullptr;
+  down_envelope* watch = nullptr;
+  try {
+    if (!options.label.empty()) {
+      extra = std::make_unique<process_extra>();
+      extra->label = options.label;
+    }
+    if (options.monitor && parent) {
+      made.monitor = ref(parent->self(), core.new_reference());
+      watch = new down_envelope(
+          down{.reference = made.monitor, .process = {}, .name = {}, .reason = {}, .tag = options.monitoring.tag});
+      if (!extra) extra = std::make_unique<process_extra>();
+      extra->monitored_by.insert({parent->self().value(), made.monitor.number()}, watch);
+    }
+    p = core.table.allocate(inside ? &static_cast<worker_local*>(w->local)->free_places : nullptr);
+    if (!p)
+      throw exited(exit_reason(exit_reason::kind::system_limit,
+                               "the limit of " + unsigned_text(core.table.limit()) +
+                                   " processes is reached; raise runtime_options::max_processes"));
+    made.pid = p->self();
+    if (parent) {
+      runtime_section section(*parent);
+      if (options.monitor)
+        parent->more().monitors.insert(made.monitor.number(),
+                                       {.target = made.pid, .alias = options.monitoring.alias, .monitoring = true});
+      if (options.link) {
+        if (parent->link0 == 0)
+          parent->link0 = made.pid.value();
+        else
+          parent->more().links.insert(made.pid.value(), {});
+      }
+    }
+  } catch (...) {
+    if (p) {
+      if (parent && parent->extra && options.monitor) parent->extra->monitors.erase(made.monitor.number());
+      core.table.release(*p, nullptr);
+    }
+    delete watch;
+    if (account) core.recycle_account(account);
+    throw;
+  }
+  if (watch) watch->value.process = made.pid;
+  p->type_name.store(&body->type(), std::memory_order_release);
+  p->body = body.release();
+  p->extra = extra.release();
+  p->account.store(account, std::memory_order_release);
+  p->parent = parent ? parent->self().value() : 0;
+  if (parent && options.link) p->link0 = p->parent;
+  p->trap_exit.store(options.trap_exit, std::memory_order_relaxed);
+  p->priority.store(static_cast<priority_class>(options.priority), std::memory_order_relaxed);
+  p->own_stack = options.stack_size != 0;
+  p->own_stack_size = options.stack_size;
+  if (parent && parent->extra && parent->extra->group_leader) p->more().group_leader = parent->extra->group_leader;
+  core.count(counter::spawned);
+  p->in.open_awake();
+  core.sched.make_ready(*p);
+  return made;
+}
+
+std::unique_ptr<process_body> make_function_body(unique_function f, const std::string_view& type) {
+  return std::make_unique<function_body>(std::move(f), type);
+}
+
+spawned spawn_function(unique_function body, const std::string_view& type, const spawn_options& options) {
+  if (!body) throw bad_argument("spawn: the function object is empty; give one that can be called");
+  runtime_core& core = require_runtime("spawn");
+  process* parent = current_process();
+  if (parent) check_abandoned(*parent);
+  return spawn_body(core, parent, std::make_unique<function_body>(std::move(body), type), options);
+}
+
+}  // namespace otp::detail

@@ -1,0 +1,58 @@
+// The timers that users set: a message, an exit signal or a function, found again by reference.
+//
+// Rules
+// 1. An entry's `state` changes under its shard's lock only: armed -> firing by the expiry, armed -> free by a cancel
+//    that still gets it out of the wheel, armed or firing -> cancelled by one that does not; the expiry then frees it.
+//    So when a cancel says that a timer was pending, its message does not come.
+// 2. Entries are reused, never freed before the table: who holds a stale reference finds another generation.
+// 3. A shard's lock is taken before a wheel's, never the other way round, and never while user code runs.
+// 4. A target that is a process lists its timers (process_extra::timers), told by signals when somebody else set or
+//    cancelled them; when it ends it takes them out.
+#pragma once
+#include "process/runtime_core.hpp"
+
+#include <otp/timer.hpp>
+
+namespace otp::detail {
+
+class timer_table {
+ public:
+  explicit timer_table(runtime_core& core) : core_(core) {}
+  ~timer_table();
+
+  ref arm(timer_request request);
+  std::optional<duration> cancel(ref timer);
+  std::optional<duration> read(ref timer);
+  void target_ended(std::uint64_t number) noexcept;
+  std::size_t size() const noexcept { return armed_.load(std::memory_order_relaxed); }
+
+ private:
+  enum class state : std::uint8_t { free, armed, firing, cancelled };
+  struct entry : timer {
+    timer_table* table = nullptr;
+    std::uint64_t number = 0;  // of the present or next arming
+    state now = state::free;
+    timer_request request;
+  };
+  static constexpr unsigned shard_count = 16;
+  struct shard {
+    spin_lock lock;
+    std::vector<std::unique_ptr<entry>> entries;  // guarded by lock
+    std::vector<std::uint32_t> unused;            // guarded by lock; room for all of entries
+  };
+
+  static void fired(timer& t) noexcept;
+  void expire(entry& e) noexcept;
+  /// False: the timer has no target any more.
+  bool act(entry& e, envelope* message) noexcept;
+  entry* find(shard&, std::uint64_t number) noexcept;
+  void free_entry(shard&, entry&) noexcept;
+  bool take_out(std::uint64_t number, nanos* deadline, pid* target) noexcept;
+  shard& shard_of(std::uint64_t number) noexcept { return shards_[number % shard_count]; }
+
+  runtime_core& core_;
+  std::array<shard, shard_count> shards_;
+  std::atomic<std::size_t> armed_{0};  // a statistic
+};
+
+}  // namespace otp::detail

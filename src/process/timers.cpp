@@ -1,0 +1,377 @@
+#include "process/control.hpp"
+#include "process/timer_table.hpp"
+
+namespace otp::detail {
+
+namespace {
+
+// A timer's number: generation, place in its shard, shard. The top bit sets it apart from monitors and aliases.
+constexpr unsigned shard_bits = 4;
+constexpr unsigned place_bits = 24;
+constexpr std::uint64_t timer_mark = std::uint64_t{1} << 63;
+
+constexpr std::uint32_t place_of(std::uint64_t number) {
+  return static_cast<std::uint32_t>(number >> shard_bits & ((1U << place_bits) - 1));
+}
+
+}  // namespace
+
+timer_table::~timer_table() {
+  for (shard& s : shards_)
+    for (auto& e : s.entries)
+      if (e->now != state::free) {
+        core_.sched.disarm(*e);
+        if (e->request.payload) destroy(e->request.payload);
+      }
+}
+
+timer_table::entry* timer_table::find(shard& s, std::uint64_t number) noexcept {
+  std::uint32_t place = place_of(number);
+  if (!(number & timer_mark) || place >= s.entries.size()) return nullptr;
+  entry* e = s.entries[place].get();
+  return e->number == number && e->now != state::free ? e : nullptr;
+}
+
+// Under the shard's lock. What the request owns has been taken out.
+void timer_table::free_entry(shard& s, entry& e) noexcept {
+  e.now = state::free;
+  e.number = (e.number + (std::uint64_t{1} << (shard_bits + place_bits))) | timer_mark;
+  s.unused.push_back(place_of(e.number));  // never allocates: capacity for every entry
+  armed_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+ref timer_table::arm(timer_request request) {
+  process* me = current_process();
+  worker* w = scheduler::current();
+  unsigned number_of_shard = w ? w->number % shard_count : shard_count - 1;
+  shard& s = shards_[number_of_shard];
+  struct payload_guard {
+    timer_request& r;
+    ~payload_guard() {
+      if (r.payload) destroy(r.payload);
+    }
+  } guard{request};
+  entry* e = nullptr;
+  std::uint64_t number = 0;
+  {
+    std::lock_guard lock(s.lock);
+    if (s.unused.empty()) {
+      if (s.entries.size() >= (1U << place_bits))
+        throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
+      s.unused.reserve(std::max<std::size_t>(s.entries.capacity(), s.entries.size() + 1));
+      s.entries.push_back(std::make_unique<entry>());
+      s.unused.reserve(s.entries.capacity());
+      entry& fresh = *s.entries.back();
+      fresh.table = this;
+      fresh.fire = fired;
+      fresh.number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) | (s.entries.size() - 1) << shard_bits |
+                     number_of_shard;
+      s.unused.push_back(static_cast<std::uint32_t>(s.entries.size() - 1));
+    }
+    e = s.entries[s.unused.back()].get();
+    number = e->number;
+  }
+  ref reference(me ? me->self() : pid(), number);
+  bool to_self = me && request.to == me->self();
+  envelope* payload = request.wrap ? make_envelope(timer_expired{reference, std::move(request.wrapped)}) : nullptr;
+  control_envelope* tell = nullptr;
+  try {
+    if (request.to && !to_self) tell = new control_envelope(&timer_set_type, reference.owner(), number);
+    if (to_self) {
+      runtime_section section(*me);
+      me->more().timers.insert(number, 0);
+    }
+  } catch (...) {
+    if (payload) destroy(payload);
+    if (tell) destroy(tell);
+    throw;
+  }
+  if (payload) request.payload = payload;
+  pid target = request.to;
+  {
+    std::lock_guard lock(s.lock);
+    if (s.unused.empty() || s.entries[s.unused.back()].get() != e || e->number != number) {
+      // Only a foreign thread shares its shard; somebody else took the entry. Start again.
+      e = nullptr;
+    } else {
+      s.unused.pop_back();
+      e->request = std::move(request);
+      request.payload = nullptr;
+      e->now = state::armed;
+      armed_.fetch_add(1, std::memory_order_relaxed);
+      core_.sched.arm(*e, e->request.when.time_since_epoch().count());
+    }
+  }
+  if (!e) {
+    if (to_self) {
+      runtime_section section(*me);
+      me->extra->timers.erase(number);
+    }
+    if (tell) destroy(tell);
+    if (request.wrap) {
+      request.wrapped = static_cast<value_envelope<timer_expired>*>(request.payload)->value.payload;
+      destroy(std::exchange(request.payload, nullptr));
+    }
+    timer_request again = std::move(request);
+    request.payload = nullptr;
+    return arm(std::move(again));
+  }
+  if (tell && !deliver(core_, target, tell)) {
+    destroy(tell);
+    target_ended(number);
+  }
+  return reference;
+}
+
+// Takes a pending timer out; false if it is not pending.
+bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target) noexcept {
+  shard& s = shard_of(number);
+  timer_request taken;
+  {
+    std::lock_guard lock(s.lock);
+    entry* e = find(s, number);
+    if (!e || (e->now != state::armed && !(e->now == state::firing && e->request.every.count() > 0))) return false;
+    *deadline = e->request.when.time_since_epoch().count();
+    *target = e->request.to;
+    if (e->now == state::armed && core_.sched.disarm(*e)) {
+      taken = std::move(e->request);
+      e->request.payload = nullptr;
+      free_entry(s, *e);
+    } else {
+      e->now = state::cancelled;  // the expiry has begun and will find this
+    }
+  }
+  try {
+    if (taken.payload) destroy(taken.payload);
+  } catch (...) {
+    // A message whose destructor throws: the timer is gone all the same.
+  }
+  return true;
+}
+
+std::optional<duration> timer_table::cancel(ref timer) {
+  if (!timer) throw bad_argument("cancel_timer: this is not a reference; give what send_after or start_timer returned");
+  nanos deadline = 0;
+  pid target;
+  if (!take_out(timer.number(), &deadline, &target)) return std::nullopt;
+  process* me = current_process();
+  if (me && target == me->self()) {
+    runtime_section section(*me);
+    if (me->extra) me->extra->timers.erase(timer.number());
+  } else if (target) {
+    auto* tell = new control_envelope(&timer_gone_type, pid(), timer.number());
+    if (!deliver(core_, target, tell)) destroy(tell);
+  }
+  return duration(std::max<nanos>(0, deadline - core_.sched.now()));
+}
+
+void timer_table::target_ended(std::uint64_t number) noexcept {
+  nanos deadline = 0;
+  pid target;
+  take_out(number, &deadline, &target);
+}
+
+std::optional<duration> timer_table::read(ref timer) {
+  if (!timer) throw bad_argument("read_timer: this is not a reference; give what send_after or start_timer returned");
+  shard& s = shard_of(timer.number());
+  nanos deadline = 0;
+  {
+    std::lock_guard lock(s.lock);
+    entry* e = find(s, timer.number());
+    if (!e || e->now == state::cancelled || (e->now == state::firing && e->request.every.count() == 0))
+      return std::nullopt;
+    deadline = e->request.when.time_since_epoch().count();
+  }
+  return duration(std::max<nanos>(0, deadline - core_.sched.now()));
+}
+
+void timer_table::fired(timer& t) noexcept {
+  auto& e = static_cast<entry&>(t);
+  e.table->expire(e);
+}
+
+void timer_table::expire(entry& e) noexcept {
+  shard& s = shard_of(e.number);
+  bool repeats = false;
+  {
+    std::lock_guard lock(s.lock);
+    if (e.now == state::armed) e.now = state::firing;
+    repeats = e.request.every.count() > 0;
+  }
+  bool go_on = false;
+  if (e.now == state::firing) {  // only a cancel changes it now, and does not touch the request
+    envelope* message = nullptr;
+    bool ready = true;
+    if (!repeats) {
+      message = std::exchange(e.request.payload, nullptr);
+    } else if (e.request.payload) {
+      try {
+        message = e.request.copy(*e.request.payload);
+      } catch (...) {
+        ready = false;  // a copy that throws ends the timer, and is told below
+        core_.emit({.what = "timer_copy_failed",
+                    .severity = severity::error,
+                    .process = e.request.to,
+                    .name = core_.describe(e.request.to),
+                    .reason = exit_reason::of_current_exception()});
+      }
+    }
+    go_on = ready && act(e, message) && repeats && !core_.stopping.load();
+  }
+  timer_request done;
+  {
+    std::lock_guard lock(s.lock);
+    if (go_on && e.now == state::firing) {
+      // The rhythm is kept; periods that passed while nobody looked become one message.
+      nanos period = e.request.every.count();
+      nanos when = e.request.when.time_since_epoch().count() + period;
+      if (nanos now = core_.sched.now(); when <= now)
+        when += (now - when) / period * period + (when == now ? 0 : period);
+      e.request.when = instant(duration(when));
+      e.now = state::armed;
+      core_.sched.arm(e, when);
+      return;
+    }
+    done = std::move(e.request);
+    e.request.payload = nullptr;
+    free_entry(s, e);
+  }
+  try {
+    if (done.payload) destroy(done.payload);
+  } catch (...) {
+    // as in take_out
+  }
+}
+
+bool timer_table::act(entry& e, envelope* message) noexcept {
+  timer_request& r = e.request;
+  try {
+    pid to = r.to;
+    if (!to && r.action != timer_request::what::apply) {
+      auto held = core_.whereis(r.name);
+      if (held) to = *held;
+    }
+    switch (r.action) {
+      case timer_request::what::send: {
+        if (r.to && r.every.count() == 0) {
+          // The target forgets the timer when its message arrives; the number travels ahead of it.
+          auto* gone = new control_envelope(&timer_gone_type, pid(), e.number);
+          if (!deliver(core_, r.to, gone)) destroy(gone);
+        }
+        return to ? send_user(core_, to, std::exchange(message, nullptr)) != send_status::no_process
+                  : (destroy(std::exchange(message, nullptr)), false);
+      }
+      case timer_request::what::exit:
+        if (!to) return false;
+        send_exit(core_, pid(), to, r.reason);
+        if (r.reason == reason::kill) start_kill_budget(core_, to);
+        return true;
+      case timer_request::what::apply: {
+        auto* function = &r.function;
+        if (r.every.count() > 0) {
+          spawn_body(core_, nullptr, make_function_body(unique_function([shared = r.shared] { (*shared)(); })), {});
+        } else {
+          spawn_body(core_, nullptr, make_function_body(std::move(*function)), {});
+        }
+        return true;
+      }
+    }
+  } catch (...) {
+    core_.emit({.what = "timer_failed",
+                .severity = severity::error,
+                .process = r.to,
+                .name = core_.describe(r.to),
+                .reason = exit_reason::of_current_exception()});
+  }
+  return false;
+}
+
+instant after_now(duration delay) {
+  if (delay.count() < 0)
+    throw bad_argument("timer: the time is " + integer_text(delay.count()) + " ns; give 0 or more");
+  nanos now = require_runtime("timer").sched.now();
+  return instant(duration(delay.count() > never - now ? never : now + delay.count()));
+}
+
+ref arm_timer(timer_request request) {
+  try {
+    if (request.payload == nullptr && request.action == timer_request::what::send && !request.wrap)
+      throw bad_argument("timer: there is no message");
+    if (request.every.count() < 0 || (request.copy && request.every.count() == 0))
+      throw bad_argument("timer: the period must be longer than 0");
+    if (!request.to && request.name.empty() && request.action != timer_request::what::apply)
+      throw bad_argument("timer: this is not a process or a name");
+    runtime_core& core = require_runtime("timer");
+    if (process* me = current_process()) check_abandoned(*me);
+    return core.timers->arm(std::move(request));
+  } catch (...) {
+    if (request.payload) destroy(std::exchange(request.payload, nullptr));
+    throw;
+  }
+}
+
+}  // namespace otp::detail
+
+namespace otp {
+
+using namespace detail;
+
+namespace {
+
+ref start(duration delay, pid to, std::string_view name, term payload) {
+  timer_request r;
+  r.when = after_now(delay);
+  r.to = to;
+  r.name = name;
+  r.wrap = true;
+  r.wrapped = std::move(payload);
+  return arm_timer(std::move(r));
+}
+
+ref exit_later(duration delay, pid to, std::string_view name, exit_reason why) {
+  timer_request r;
+  r.action = timer_request::what::exit;
+  r.when = after_now(delay);
+  r.to = to;
+  r.name = name;
+  r.reason = std::move(why);
+  return arm_timer(std::move(r));
+}
+
+}  // namespace
+
+ref start_timer(duration delay, pid to, term payload) { return start(delay, to, {}, std::move(payload)); }
+ref start_timer(duration delay, std::string_view name, term payload) {
+  return start(delay, {}, name, std::move(payload));
+}
+ref exit_after(duration delay, pid process, exit_reason why) { return exit_later(delay, process, {}, std::move(why)); }
+ref exit_after(duration delay, std::string_view name, exit_reason why) {
+  return exit_later(delay, {}, name, std::move(why));
+}
+ref kill_after(duration delay, pid process) { return exit_later(delay, process, {}, reason::kill); }
+
+namespace detail {
+ref apply_later(duration delay, duration every, unique_function function) {
+  if (!function) throw bad_argument("apply_after: the function object is empty; give one that can be called");
+  timer_request r;
+  r.action = timer_request::what::apply;
+  r.when = after_now(delay);
+  r.every = every;
+  if (every.count() > 0)
+    r.shared = std::make_shared<unique_function>(std::move(function));
+  else
+    r.function = std::move(function);
+  return arm_timer(std::move(r));
+}
+}  // namespace detail
+
+std::optional<duration> cancel_timer(ref timer) { return require_runtime("cancel_timer").timers->cancel(timer); }
+std::optional<duration> read_timer(ref timer) { return require_runtime("read_timer").timers->read(timer); }
+
+void cancel_timer_async(ref timer, bool info) {
+  process& p = require_process("cancel_timer_async");
+  auto left = runtime_core::current()->timers->cancel(timer);
+  if (info) send(p.self(), timer_cancelled{timer, left ? left->count() : -1});
+}
+
+}  // namespace otp

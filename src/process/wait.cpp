@@ -1,0 +1,252 @@
+// Waiting: how a process keeps its stack until something it waits for has come, and how its fate meets it there.
+#include "process/request_core.hpp"
+#include "process/runtime_core.hpp"
+
+#include <otp/receive.hpp>
+
+#include <exception>
+
+namespace otp::detail {
+
+namespace {
+
+constexpr std::uint8_t patience = 3;  // how often a fate may be swallowed before the process is abandoned
+
+void drop_wait_reference(wait_timer* t) noexcept {
+  if (t->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete t;
+}
+
+void wait_timer_fired(timer& t) noexcept {
+  auto& mine = static_cast<wait_timer&>(t);
+  send_wake(*mine.core, mine.owner, nullptr);
+  drop_wait_reference(&mine);
+}
+
+// The timer stays armed when a wait ends early: the next wait usually needs it no sooner, and finds it armed already.
+void arm_wait_timer(runtime_core& core, process& p, nanos deadline) {
+  process_extra& extra = p.more();
+  if (wait_timer* t = extra.waits) {
+    if (t->references.load(std::memory_order_acquire) > 1) {
+      if (t->deadline <= deadline) return;
+      if (core.sched.disarm(*t)) {
+        core.sched.arm(*t, deadline);
+        return;
+      }
+    }
+    extra.waits = nullptr;
+    drop_wait_reference(t);
+  }
+  auto* t = new wait_timer;
+  t->fire = wait_timer_fired;
+  t->owner = p.self();
+  t->core = &core;
+  extra.waits = t;
+  t->references.store(2);
+  core.sched.arm(*t, deadline);
+}
+
+}  // namespace
+
+void release_wait_timer(runtime_core& core, wait_timer* t) noexcept {
+  if (t->references.load(std::memory_order_acquire) > 1 && core.sched.disarm(*t)) drop_wait_reference(t);
+  drop_wait_reference(t);
+}
+
+void prepare_to_suspend(runtime_core& core) {
+  try {
+    core.sched.prepare_to_suspend();
+  } catch (const std::exception& e) {
+    throw exited(exit_reason(exit_reason::kind::system_limit, e.what()));
+  }
+}
+
+static void wait_as_told(process& p, wait_state& w);
+
+void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, p.waiting->deadline); }
+
+void check_fate(process& p) {
+  if (!p.dying) return;
+  // A process that is being unwound already may wait in its destructors: its fate is thrown once at a time.
+  if (std::uncaught_exceptions() != 0) return;
+  if (p.thrown++ >= patience) abandon_self(p, p.fate, "it swallowed its exit signal three times", false);
+  throw unwind{};
+}
+
+void wait(process& p, wait_state& w) {
+  w.interruptible = std::uncaught_exceptions() == 0;
+  wait_as_told(p, w);
+}
+
+void wait_uninterrupted(process& p, wait_state& w) {
+  w.interruptible = false;
+  wait_as_told(p, w);
+}
+
+static void wait_as_told(process& p, wait_state& w) {
+  runtime_core& core = *runtime_core::current();
+  for (;;) {
+    prepare_to_suspend(core);
+    bool over = false;
+    {
+      runtime_section section(p);
+      p.waiting = &w;
+      intake(core, p);
+      over = w.satisfied || (p.dying && w.interruptible);
+      if (!over && w.deadline != never) {
+        if (w.deadline <= core.sched.now())
+          over = w.timed_out = true;
+        else
+          arm_wait_timer(core, p, w.deadline);
+      }
+      if (!over) {
+        p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);  // published by try_sleep
+        section.leave_as(phase::waiting);
+        if (!p.in.try_sleep()) {
+          section.leave_as(phase::in_user);
+          continue;
+        }
+      }
+    }
+    if (!over) {
+      core.sched.suspend(p);  // comes back when step() found a reason
+      p.phase.store(phase::in_user, std::memory_order_release);
+    }
+    p.waiting = nullptr;
+    if (p.dying && !w.found && w.interruptible) check_fate(p);  // a reply that has come is handed over first
+    if (w.satisfied || w.timed_out) return;
+  }
+}
+
+envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
+  process& p = require_process("receive");
+  runtime_core& core = *runtime_core::current();
+  if (timeout.count() < 0)
+    throw bad_argument("receive: the timeout is " + integer_text(timeout.count()) +
+                       " ns; give otp::after 0, a positive duration or otp::infinity");
+  check_fate(p);
+  nanos start = timeout == infinity ? 0 : core.sched.now();
+  nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
+
+  struct receive_wait : wait_state {
+    const pattern* patterns;
+    std::size_t count;
+    std::size_t match(const envelope& e) const {
+      if (e.type->kind != signal::message) return count;
+      for (std::size_t i = 0; i < count; ++i)
+        if ((!patterns[i].type || patterns[i].type == e.type) &&
+            (!patterns[i].guard || patterns[i].guard(patterns[i].handler, e)))
+          return i;
+      return count;
+    }
+  };
+  // What a scan without conditions has passed over once need not be looked at again by the same patterns: the address
+  // of the types is the same for every turn of a loop around a receive.
+  bool plain = count == 1 && !patterns[0].guard && patterns[0].type;
+  const void* scan_id = plain ? patterns[0].type : nullptr;
+  for (;;) {
+    envelope* found = nullptr;
+    {
+      runtime_section section(p);
+      intake(core, p);
+      receive_wait m;
+      m.patterns = patterns;
+      m.count = count;
+      envelope* before = nullptr;
+      envelope* e = p.first;
+      if (plain && p.scanned_for == scan_id && p.scanned) {
+        before = p.scanned;
+        e = before->next;
+      }
+      for (; e; before = e, e = e->next) {
+        which = m.match(*e);
+        if (which < count) break;
+      }
+      if (e) {
+        unlink_from_queue(core, p, before, e);
+        found = e;
+      }
+      if (plain) {
+        p.scanned_for = scan_id;
+        p.scanned = before;
+      }
+    }
+    if (found) {
+      core.count(counter::handled);
+      p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      return found;
+    }
+    if (deadline != never && (timeout.count() == 0 || deadline <= core.sched.now())) {
+      check_fate(p);
+      return nullptr;
+    }
+    receive_wait w;
+    w.patterns = patterns;
+    w.count = count;
+    w.deadline = deadline;
+    w.wants = [](wait_state& self, envelope& e) {
+      auto& mine = static_cast<receive_wait&>(self);
+      return mine.match(e) < mine.count;
+    };
+    wait(p, w);
+    if (w.timed_out) {
+      // A message may have arrived together with the timeout: look once more, without waiting.
+      timeout = duration::zero();
+    }
+  }
+}
+
+}  // namespace otp::detail
+
+namespace otp {
+
+using namespace detail;
+
+void sleep(duration length) {
+  process& p = require_process("sleep");
+  if (length.count() < 0)
+    throw bad_argument("sleep: the length is " + integer_text(length.count()) + " ns; give 0 or more");
+  check_fate(p);
+  if (length.count() == 0) return;
+  nanos start = runtime_core::current()->sched.now();
+  wait_state w;
+  w.deadline = length == infinity || length.count() > never - start ? never : start + length.count();
+  wait(p, w);
+}
+
+void yield() {
+  process& p = require_process("yield");
+  runtime_core& core = *runtime_core::current();
+  check_fate(p);
+  prepare_to_suspend(core);
+  wait_state w;
+  w.satisfied = true;  // nothing to wait for: going through the queue is what yields
+  p.waiting = &w;
+  p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);
+  p.phase.store(phase::waiting, std::memory_order_release);
+  core.sched.make_ready_last(p);
+  core.sched.suspend(p);
+  p.phase.store(phase::in_user, std::memory_order_release);
+  p.waiting = nullptr;
+  check_fate(p);
+}
+
+void hibernate() {
+  process& p = require_process("hibernate");
+  runtime_core& core = *runtime_core::current();
+  check_fate(p);
+  {
+    runtime_section section(p);
+    intake(core, p);
+    if (p.extra && p.extra->links.empty() && p.extra->monitors.empty() && p.extra->monitored_by.empty()) {
+      p.extra->links.clear();
+      p.extra->monitors.clear();
+      p.extra->monitored_by.clear();
+    }
+    if (p.first) return;
+  }
+  wait_state w;
+  w.wants = [](wait_state&, envelope&) { return true; };
+  wait(p, w);
+}
+
+}  // namespace otp

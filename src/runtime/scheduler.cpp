@@ -1,0 +1,647 @@
+#include "runtime/scheduler.hpp"
+
+#include "runtime/tls.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace otp::detail {
+
+namespace {
+
+constexpr std::uint32_t poll_interval = 32;  // steps between two looks at the clock, timers and the poller
+constexpr int timer_burst = 256;             // timers fired before ready processes get a turn
+constexpr nanos watch_interval = 10'000'000;
+constexpr unsigned idle_ticks_before_sleep = 5;
+constexpr unsigned slow_ticks = 2;  // a step that lasts this many looks of the watchdog gets its queue taken over
+
+nanos read_clock(clockid_t clock) noexcept {
+  timespec t;
+  clock_gettime(clock, &t);
+  return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+}
+
+unsigned usable_cpus() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
+}
+
+std::uint64_t mix(std::uint64_t z) noexcept {  // splitmix64's finalizer
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+void begin_step(worker& w, runnable& r) noexcept {
+  w.running = &r;
+  w.observed.store(&r, std::memory_order_relaxed);  // for the watchdog's report only
+  w.beat.store(w.beat.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
+}
+
+void end_step(worker& w) noexcept {
+  w.running = nullptr;
+  std::uint64_t beat = w.beat.load(std::memory_order_relaxed);
+  if (beat & 1) w.beat.store(beat + 1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+worker::worker(scheduler& s, unsigned n) : owner(s), number(n), pool(s.stacks()), wheel(s.now()) {}
+worker::~worker() = default;
+
+scheduler::scheduler(options o, hooks h, void* owner) : options_(o), hooks_(h), owner_(owner), stacks_(o.stacks) {
+  if (options_.seeded) {
+    worker_count_ = 1;
+    options_.spares = 0;
+    random_state_ = options_.seed;
+    seeded_ready_.reserve(1024);
+  } else {
+    worker_count_ = options_.workers ? options_.workers : usable_cpus();
+    worker_count_ = std::min(worker_count_, 32U);
+    if (options_.spares == 0) options_.spares = std::max(4U, worker_count_);
+    options_.spares = std::min(options_.spares, 64U - worker_count_);
+    std::uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = static_cast<std::uint64_t>(machine_now());
+    random_state_ = seed;
+  }
+  for (unsigned i = 0; i < worker_count_ + options_.spares; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+}
+
+scheduler::~scheduler() { stop(); }
+
+worker* scheduler::current() noexcept { return static_cast<worker*>(current_worker_raw()); }
+
+// ---- clocks and chance -------------------------------------------------------------------------------------------
+
+nanos scheduler::machine_now() noexcept { return read_clock(CLOCK_MONOTONIC); }
+nanos scheduler::now() noexcept { return options_.seeded ? virtual_now_ : machine_now(); }
+
+// CLOCK_MONOTONIC_COARSE is the time of the kernel's last tick: at most 4 ms behind with 250 ticks a second.
+nanos scheduler::coarse_now() noexcept { return options_.seeded ? virtual_now_ : read_clock(CLOCK_MONOTONIC_COARSE); }
+
+std::int64_t scheduler::wall_now() noexcept {
+  constexpr std::int64_t start_of_2026 = 1'767'225'600'000'000'000;
+  return options_.seeded ? start_of_2026 + virtual_now_ : read_clock(CLOCK_REALTIME);
+}
+
+std::uint64_t scheduler::random() noexcept {
+  return mix(random_state_.fetch_add(0x9e3779b97f4a7c15ULL, std::memory_order_relaxed) + 0x9e3779b97f4a7c15ULL);
+}
+
+// ---- stacks ------------------------------------------------------------------------------------------------------
+
+bool scheduler::on_loop_stack(const worker& w) noexcept { return w.current == w.loop; }
+
+void scheduler::loop_entry(void* stack_pointer) {
+  auto* mine = static_cast<stack*>(stack_pointer);
+  worker& w = *current();
+  w.owner.after_switch(w);
+  w.owner.loop(mine);
+}
+
+void scheduler::after_switch(worker& w) {
+  if (stack* dead = std::exchange(w.retired, nullptr)) {
+    destroy_context(dead->ctx);
+    if (dead->size == stacks_.stack_size())
+      w.pool.give(dead);
+    else
+      stacks_.give(dead);
+  }
+  if (stack* dead = std::exchange(w.lost, nullptr)) {
+    destroy_context(dead->ctx);
+    stacks_.retire(dead);
+  }
+}
+
+void scheduler::switch_to(worker& w, stack* target) {
+  stack* from = std::exchange(w.current, target);
+  switch_context(from->ctx, target->ctx);
+  after_switch(w);  // the same worker: a suspended stack resumes on the thread that suspended it
+}
+
+void scheduler::prepare_to_suspend() {
+  worker& w = *current();
+  if (w.current == w.loop && !w.next_loop) w.next_loop = w.pool.take();
+}
+
+// The loop leaves the running stack to whoever runs on it and goes on with a stack of its own.
+void scheduler::renew_loop(worker& w) {
+  if (w.current != w.loop) return;
+  prepare_to_suspend();
+  stack* fresh = std::exchange(w.next_loop, nullptr);
+  make_context(fresh->ctx, fresh->low, fresh->size, loop_entry, fresh);
+  w.loop = fresh;
+}
+
+void scheduler::suspend(runnable& who) {
+  worker& w = *current();
+  renew_loop(w);
+  who.stk = w.current;
+  end_step(w);
+  switch_to(w, w.loop);
+}
+
+void scheduler::resume(runnable& who) {
+  worker& w = *current();
+  begin_step(w, who);
+  switch_to(w, who.stk);
+}
+
+void scheduler::give_own_stack(runnable& who, std::size_t size, context_entry entry, void* argument) {
+  worker& w = *current();
+  stack* own = stacks_.take(size);
+  make_context(own->ctx, own->low, own->size, entry, argument);
+  who.stk = own;
+  who.home.store(w.number + 1, std::memory_order_relaxed);  // published by the inbox when the process sleeps
+}
+
+void scheduler::entered_own_stack() {
+  worker& w = *current();
+  w.owner.after_switch(w);
+}
+
+void scheduler::leave_own_stack() { abandon_stack(dead_stack::reuse); }
+
+void scheduler::abandon_stack(dead_stack what) {
+  worker& w = *current();
+  renew_loop(w);
+  end_step(w);
+  stack* from = std::exchange(w.current, w.loop);
+  if (what == dead_stack::reuse) w.retired = from;
+  if (what == dead_stack::retire) w.lost = from;
+  switch_context_final(from->ctx, w.loop->ctx);
+}
+
+// ---- the loop ----------------------------------------------------------------------------------------------------
+
+// Keeps nothing in locals across a step but `mine`: the step may suspend, and this frame may go on much later, when
+// another stack has become the loop.
+void scheduler::loop(stack* mine) {
+  for (;;) {
+    worker& w = *current();
+    runnable* next = options_.seeded ? next_seeded(w) : next_ready(w);
+    if (!next) break;
+    begin_step(w, *next);
+    hooks_.step(*next, w);
+    worker& after = *current();
+    end_step(after);
+    if (after.loop != mine) abandon_stack(dead_stack::reuse);
+  }
+  worker& w = *current();
+  w.current = nullptr;
+  w.retired = mine;
+  w.loop = nullptr;
+  if (stack* unused = std::exchange(w.next_loop, nullptr)) w.pool.give(unused);
+  switch_context_final(mine->ctx, w.thread_context);
+}
+
+void scheduler::thread_main(worker& w) {
+  set_current_worker_raw(&w);
+  adopt_thread(w.thread_context);
+  if (hooks_.worker_started) hooks_.worker_started(w);
+  w.os_thread.store(pthread_self());
+  w.cached_now = now();
+  stack* first = w.pool.take();
+  make_context(first->ctx, first->low, first->size, loop_entry, first);
+  w.loop = w.current = first;
+  switch_context(w.thread_context, first->ctx);
+  after_switch(w);
+  if (hooks_.worker_ended) hooks_.worker_ended(w);
+  w.os_thread.store(pthread_t{});
+  destroy_context(w.thread_context);
+  set_current_worker_raw(nullptr);
+}
+
+void scheduler::start_worker(worker& w) {
+  w.thread = std::thread([this, &w] { thread_main(w); });
+}
+
+void scheduler::start() {
+  for (unsigned i = 0; i < worker_count_; ++i) start_worker(*workers_[i]);
+  started_.store(worker_count_);
+  watchdog_ = std::thread([this] { watch(); });
+}
+
+void scheduler::stop() {
+  if (options_.seeded || stopping_.exchange(true)) return;
+  {
+    std::lock_guard lock(watch_lock_);
+    watch_asleep_.store(false);
+    watch_wake_.notify_all();
+  }
+  if (watchdog_.joinable()) watchdog_.join();
+  for (auto& w : workers_)
+    if (w->thread.joinable()) unpark(*w);
+  for (auto& w : workers_)
+    if (w->thread.joinable()) w->thread.join();
+}
+
+runnable* scheduler::next_ready(worker& w) {
+  for (;;) {
+    if (stopping_.load(std::memory_order_relaxed)) return nullptr;
+    if (++w.ticks % poll_interval == 0) {
+      refresh(w);
+      if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed))
+        if (runnable* r = take_injected(w)) return r;
+    }
+    if (runnable* r = take_local(w)) return r;
+    refresh(w);
+    if (runnable* r = take_local(w)) return r;
+    if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed)) {
+      if (runnable* r = take_injected(w)) return r;
+      if (runnable* r = steal(w)) return r;
+    }
+    park(w);
+  }
+}
+
+runnable* scheduler::take_pinned(worker& w) {
+  if (w.remote_pinned.load(std::memory_order_relaxed)) {
+    runnable* newest = w.remote_pinned.exchange(nullptr, std::memory_order_acquire);  // pairs with make_ready's push
+    runnable* oldest = nullptr;
+    while (newest) {
+      runnable* after = newest->next;
+      newest->next = oldest;
+      oldest = newest;
+      newest = after;
+    }
+    if (oldest) {
+      (w.pinned_last ? w.pinned_last->next : w.pinned_first) = oldest;
+      while (oldest->next) oldest = oldest->next;
+      w.pinned_last = oldest;
+    }
+  }
+  runnable* r = w.pinned_first;
+  if (!r) return nullptr;
+  w.pinned_first = r->next;
+  if (!w.pinned_first) w.pinned_last = nullptr;
+  r->next = nullptr;
+  return r;
+}
+
+// Urgent ones first, but one turn in eight goes to the others; pinned and stackless ones alternate.
+runnable* scheduler::take_local(worker& w) {
+  bool others_first = w.ticks % 8 == 0;
+  if (!others_first)
+    if (runnable* r = w.urgent.pop()) return r;
+  runnable* r = nullptr;
+  if (w.ticks & 1) {
+    r = take_pinned(w);
+    if (!r) r = w.ready.pop();
+  } else {
+    r = w.ready.pop();
+    if (!r) r = take_pinned(w);
+  }
+  if (!r) return others_first ? w.urgent.pop() : nullptr;
+  if (r->priority.load(std::memory_order_relaxed) == priority_class::low && r->passed_over < 8 && !r->stk) {
+    if (runnable* better = w.ready.pop()) {
+      ++r->passed_over;
+      if (!w.ready.push(r)) inject(*r);
+      return better;
+    }
+  }
+  r->passed_over = 0;
+  return r;
+}
+
+runnable* scheduler::take_injected(worker& w) {
+  if (injected_.load() == 0) return nullptr;
+  runnable* first = nullptr;
+  {
+    std::lock_guard lock(injected_lock_);
+    if (!injected_first_) return nullptr;
+    first = injected_first_;
+    injected_first_ = first->next;
+    if (!injected_first_) injected_last_ = nullptr;
+    injected_.fetch_sub(1);
+    // A share of the rest comes along, so that a burst from outside is not fetched one lock at a time.
+    std::size_t share = injected_.load() / (worker_count_ * 2);
+    for (std::size_t i = 0; i < std::min<std::size_t>(share, 32) && injected_first_; ++i) {
+      runnable* more = injected_first_;
+      if (!w.ready.push(more)) break;
+      injected_first_ = more->next;
+      if (!injected_first_) injected_last_ = nullptr;
+      injected_.fetch_sub(1);
+    }
+  }
+  first->next = nullptr;
+  return first;
+}
+
+runnable* scheduler::steal(worker& w) {
+  unsigned n = started_.load(std::memory_order_acquire);
+  for (unsigned i = 1; i < n; ++i) {
+    worker& victim = *workers_[(w.number + i) % n];
+    if (runnable* r = victim.urgent.steal(w.urgent)) return r;
+    if (runnable* r = victim.ready.steal(w.ready)) {
+      steals_.fetch_add(1, std::memory_order_relaxed);  // a statistic
+      if (w.ready.size() > 1) wake_one();
+      return r;
+    }
+  }
+  return nullptr;
+}
+
+void scheduler::refresh(worker& w) {
+  w.cached_now = now();
+  run_timers(w, w, w.cached_now);
+  if (stalled_count_.load(std::memory_order_relaxed)) {
+    unsigned n = started_.load(std::memory_order_acquire);
+    for (unsigned i = 0; i < n; ++i)
+      if (workers_[i].get() != &w && workers_[i]->stalled.load(std::memory_order_relaxed))
+        run_timers(w, *workers_[i], w.cached_now);
+  }
+  if (poller* p = attached())
+    if (!polling_.exchange(true)) {
+      p->poll(0);
+      polling_.store(false);
+    }
+}
+
+void scheduler::run_timers(worker&, worker& of, nanos now) {
+  for (int i = 0; i < timer_burst; ++i) {
+    if (of.next_timer.load(std::memory_order_relaxed) > now) return;
+    timer* due = nullptr;
+    {
+      std::lock_guard lock(of.timers_lock);
+      due = static_cast<timer*>(of.wheel.expire(now));
+      of.next_timer.store(of.wheel.next_expiry(), std::memory_order_relaxed);  // written under the lock
+    }
+    if (!due) return;
+    due->fire(*due);
+  }
+}
+
+bool scheduler::anything_for(worker& w) {
+  if (stopping_.load() || w.pinned_first || w.remote_pinned.load() || w.ready.size() || w.urgent.size()) return true;
+  if (is_spare(w) && !stalled_count_.load()) return false;
+  if (injected_.load()) return true;
+  unsigned n = started_.load();
+  for (unsigned i = 0; i < n; ++i)
+    if (workers_[i]->ready.size() > 0 || workers_[i]->urgent.size() > 0) return true;
+  return false;
+}
+
+void scheduler::park(worker& w) {
+  idle_.announce(w.number);
+  nanos deadline = w.next_timer.load();
+  if (stalled_count_.load()) {
+    unsigned n = started_.load();
+    for (unsigned i = 0; i < n; ++i)
+      if (workers_[i]->stalled.load()) deadline = std::min(deadline, workers_[i]->next_timer.load());
+  }
+  if (anything_for(w) || deadline <= now()) {
+    idle_.retract(w.number);
+    return;
+  }
+  parks_.fetch_add(1, std::memory_order_relaxed);  // a statistic
+  poller* p = attached();
+  if (p && !polling_.exchange(true)) {
+    w.in_poller.store(true);
+    if (!w.park.try_take()) p->poll(deadline);
+    w.in_poller.store(false);
+    static_cast<void>(w.park.try_take());
+    polling_.store(false);
+  } else {
+    static_cast<void>(w.park.park_until(deadline));
+  }
+  idle_.retract(w.number);
+  if (watch_asleep_.load()) {
+    std::lock_guard lock(watch_lock_);
+    watch_asleep_.store(false);
+    watch_wake_.notify_all();
+  }
+}
+
+void scheduler::unpark(worker& w) noexcept {
+  w.park.unpark();
+  if (w.in_poller.load())
+    if (poller* p = attached()) p->wake();
+}
+
+void scheduler::wake_one() noexcept {
+  if (!idle_.any()) return;
+  // Spares sleep on purpose while nobody is stalled; a real worker is claimed first.
+  for (unsigned i = 0; i < worker_count_; ++i)
+    if (idle_.contains(i) && idle_.claim(i)) return unpark(*workers_[i]);
+}
+
+void scheduler::attach(poller* p) noexcept {
+  poller_.store(p, std::memory_order_release);
+  for (unsigned i = 0; i < started_.load(); ++i) unpark(*workers_[i]);  // one of them takes to polling
+}
+
+// ---- making ready ------------------------------------------------------------------------------------------------
+
+void scheduler::inject(runnable& r) noexcept {
+  std::lock_guard lock(injected_lock_);
+  r.next = nullptr;
+  (injected_last_ ? injected_last_->next : injected_first_) = &r;
+  injected_last_ = &r;
+  injected_.fetch_add(1);
+}
+
+void scheduler::push_local(worker& w, runnable& r) noexcept {
+  bool is_urgent = r.priority.load(std::memory_order_relaxed) >= priority_class::high;
+  if (is_urgent ? !w.urgent.push(&r) : !w.ready.push(&r)) {
+    inject(r);
+    wake_one();
+    return;
+  }
+  // One waiting process is left to this worker, which is about to finish its step; the watchdog sees to it if not.
+  if (w.ready.size() + w.urgent.size() > 1) wake_one();
+}
+
+void scheduler::make_ready(runnable& r) noexcept {
+  if (options_.seeded) {
+    seeded_ready_.push_back(&r);
+    return;
+  }
+  std::uint32_t home = r.home.load(std::memory_order_relaxed);  // ordered by the inbox's wake (acquire)
+  worker* w = current();
+  if (w && &w->owner != this) w = nullptr;
+  if (home == 0) {
+    if (w) return push_local(*w, r);
+    inject(r);
+    wake_one();
+    return;
+  }
+  worker& target = *workers_[home - 1];
+  if (w == &target) {
+    r.next = nullptr;
+    (w->pinned_last ? w->pinned_last->next : w->pinned_first) = &r;
+    w->pinned_last = &r;
+    return;
+  }
+  runnable* head = target.remote_pinned.load(std::memory_order_relaxed);
+  do r.next = head;
+  while (!target.remote_pinned.compare_exchange_weak(head, &r));
+  if (idle_.claim(target.number)) unpark(target);
+}
+
+void scheduler::make_ready_last(runnable& r) noexcept { make_ready(r); }
+
+// ---- timers ------------------------------------------------------------------------------------------------------
+
+void scheduler::arm(timer& t, nanos deadline) {
+  worker* w = current();
+  bool foreign = !w || &w->owner != this;
+  worker& of = foreign ? *workers_[0] : *w;
+  bool sooner = false;
+  {
+    std::lock_guard lock(of.timers_lock);
+    t.shard.store(of.number, std::memory_order_relaxed);  // read again under the lock by disarm
+    of.wheel.arm(t, deadline);
+    sooner = deadline < of.next_timer.load(std::memory_order_relaxed);
+    if (sooner) of.next_timer.store(deadline);
+  }
+  if (sooner && foreign && !options_.seeded && idle_.claim(of.number)) unpark(of);
+}
+
+bool scheduler::disarm(timer& t) noexcept {
+  for (;;) {
+    std::uint32_t number = t.shard.load(std::memory_order_relaxed);
+    worker& of = *workers_[number];
+    std::lock_guard lock(of.timers_lock);
+    if (t.shard.load(std::memory_order_relaxed) != number) continue;
+    return of.wheel.disarm(t);
+  }
+}
+
+void scheduler::drop_timers() noexcept {
+  for (auto& w : workers_)
+    while (auto* due = static_cast<timer*>(w->wheel.expire(never))) due->fire(*due);
+}
+
+// ---- watchdog ----------------------------------------------------------------------------------------------------
+
+void scheduler::watch() {
+  struct seen {
+    std::uint64_t beat = 0;
+    unsigned ticks = 0;
+    nanos since = 0;
+    nanos reported = 0;
+  };
+  std::vector<seen> history(workers_.size());
+  unsigned idle_ticks = 0;
+  std::unique_lock lock(watch_lock_);
+  while (!stopping_.load()) {
+    unsigned started = started_.load();
+    unsigned busy = 0;
+    unsigned stalled = 0;
+    nanos time = machine_now();
+    for (unsigned i = 0; i < started; ++i) {
+      worker& w = *workers_[i];
+      seen& s = history[i];
+      std::uint64_t beat = w.beat.load(std::memory_order_relaxed);
+      if ((beat & 1) == 0 || beat != s.beat) {
+        if (beat & 1 || beat != s.beat) ++busy;
+        s = {.beat = beat, .ticks = 0, .since = time, .reported = 0};
+        w.stalled.store(false);
+        continue;
+      }
+      ++busy;
+      if (++s.ticks < slow_ticks) continue;
+      w.stalled.store(true);
+      ++stalled;
+      bool due =
+          s.reported == 0 ? time - s.since >= options_.stall_limit : time - s.reported >= 10 * options_.stall_limit;
+      if (due && hooks_.stalled) {
+        stall report{.worker = i, .running = w.observed.load(), .since = time - s.since, .again = s.reported != 0};
+        s.reported = time;
+        lock.unlock();
+        hooks_.stalled(*this, report);
+        lock.lock();
+      }
+    }
+    stalled_count_.store(stalled);
+    if (stalled) compensate();
+    if (hooks_.tick) hooks_.tick(*this);
+    idle_ticks = busy ? 0 : idle_ticks + 1;
+    if (idle_ticks < idle_ticks_before_sleep) {
+      watch_wake_.wait_for(lock, std::chrono::nanoseconds(watch_interval), [&] { return stopping_.load(); });
+      continue;
+    }
+    watch_asleep_.store(true);
+    bool all_parked = true;
+    for (unsigned i = 0; i < started_.load(); ++i) all_parked = all_parked && idle_.contains(i);
+    if (all_parked) watch_wake_.wait(lock, [&] { return !watch_asleep_.load() || stopping_.load(); });
+    watch_asleep_.store(false);
+    idle_ticks = 0;
+  }
+}
+
+// Somebody does not come back to its loop: an idle worker takes over its queue and timers; if there is none, a spare.
+void scheduler::compensate() {
+  for (unsigned i = 0; i < started_.load(); ++i)
+    if (!workers_[i]->stalled.load() && idle_.claim(i)) return unpark(*workers_[i]);
+  for (unsigned i = 0; i < started_.load(); ++i)
+    if (is_spare(*workers_[i]) && !workers_[i]->stalled.load()) return;  // a spare is at work already
+  if (started_.load() == workers_.size()) return;
+  start_worker(*workers_[started_.load()]);
+  started_.fetch_add(1);
+}
+
+// ---- the seeded engine -------------------------------------------------------------------------------------------
+
+bool scheduler::run_seeded(bool (*done)(void*), void* argument) {
+  seeded_done_ = done;
+  seeded_argument_ = argument;
+  seeded_stuck_ = false;
+  void* outer = current_worker_raw();
+  worker& w = *workers_[0];
+  set_current_worker_raw(&w);
+  adopt_thread(w.thread_context);
+  if (hooks_.worker_started) hooks_.worker_started(w);
+  stack* first = w.pool.take();
+  make_context(first->ctx, first->low, first->size, loop_entry, first);
+  w.loop = w.current = first;
+  switch_context(w.thread_context, first->ctx);
+  after_switch(w);
+  if (hooks_.worker_ended) hooks_.worker_ended(w);
+  destroy_context(w.thread_context);
+  set_current_worker_raw(outer);
+  return !seeded_stuck_;
+}
+
+void scheduler::advance_seeded(nanos length, void (*wake)(void*), void* argument) {
+  advance_target_ = length > never - virtual_now_ ? never : virtual_now_ + length;
+  advance_wake_ = wake;
+  advance_argument_ = argument;
+}
+
+runnable* scheduler::next_seeded(worker& w) {
+  for (;;) {
+    if (seeded_done_(seeded_argument_)) return nullptr;
+    run_timers(w, w, virtual_now_);
+    w.cached_now = virtual_now_;
+    if (!seeded_ready_.empty()) {
+      std::size_t pick = random() % seeded_ready_.size();
+      std::swap(seeded_ready_[pick], seeded_ready_.back());
+      runnable* r = seeded_ready_.back();
+      seeded_ready_.pop_back();
+      return r;
+    }
+    nanos next = w.next_timer.load();
+    if (next <= virtual_now_) continue;
+    if (advance_target_ >= 0 && next > advance_target_) {
+      virtual_now_ = std::exchange(advance_target_, -1);
+      advance_wake_(advance_argument_);
+    } else if (next != never) {
+      virtual_now_ = next;
+    } else {
+      seeded_stuck_ = true;
+      return nullptr;
+    }
+  }
+}
+
+}  // namespace otp::detail

@@ -1,0 +1,286 @@
+// Workers, their queues, clocks and timers: what decides which process runs next, where, and when.
+//
+// Two engines stand behind one interface. The threads engine runs workers on OS threads in real time. The seeded
+// engine runs one worker on the thread that called run_seeded(), picks among the ready in an order drawn from its
+// seed, and moves a virtual clock only when nothing can run. Nothing outside this room reads a clock, a random device
+// or a thread id.
+//
+// Rules
+// 1. A `runnable` is *ready* from the moment somebody wins the right to wake it (its inbox tells who) until a worker
+//    takes it. Exactly one maker per ready transition calls make_ready().
+// 2. A runnable without a stack of its own may be taken by any worker. One with a suspended stack is pinned: `home`
+//    names its worker, only that worker resumes it, and the stack never changes its OS thread.
+// 3. A worker's loop runs on `worker::loop`, a pooled stack. When the code that the loop called suspends, that stack
+//    belongs to the runnable, and the worker continues its loop on another. After every step the loop asks whether it
+//    is still its worker's loop; if not, it gives its stack back and that ends there.
+// 4. `worker` fields without a comment belong to the OS thread of the worker. Others name their guard.
+// 5. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
+//    itself in idle_set and then looks at all of them again. Both sides are seq_cst.
+#pragma once
+#include "runtime/context.hpp"
+#include "runtime/idle_set.hpp"
+#include "runtime/parker.hpp"
+#include "runtime/poller.hpp"
+#include "runtime/run_queue.hpp"
+#include "runtime/stack.hpp"
+#include "runtime/sync.hpp"
+#include "runtime/timer_wheel.hpp"
+
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace otp::detail {
+
+class scheduler;
+struct worker;
+
+enum class priority_class : std::uint8_t { low, normal, high, max };
+
+/// What a worker runs. A process is one.
+struct runnable {
+  runnable* next = nullptr;            // link in a list of ready ones: of whoever holds the ready right
+  stack* stk = nullptr;                // the stack kept while suspended, or its own; the running worker's
+  std::atomic<std::uint32_t> home{0};  // worker number + 1 that a stack pins it to; written before the inbox sleeps
+  std::atomic<priority_class> priority{priority_class::normal};
+  std::uint8_t passed_over = 0;  // how often a low-priority one gave way; the running worker's
+};
+
+/// A timer that any room may embed. Armed in the wheel of one worker; fires on the thread that drives that wheel.
+struct timer : timer_node {
+  void (*fire)(timer&) noexcept = nullptr;
+  std::atomic<std::uint32_t> shard{0};  // number of the worker whose wheel holds it; written under that wheel's lock
+};
+
+class spin_lock {
+ public:
+  void lock() noexcept {
+    while (flag_.exchange(true, std::memory_order_acquire))
+      while (flag_.load(std::memory_order_relaxed)) pause();
+  }
+  bool try_lock() noexcept { return !flag_.exchange(true, std::memory_order_acquire); }
+  void unlock() noexcept { flag_.store(false, std::memory_order_release); }
+
+ private:
+  static void pause() noexcept {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  std::atomic<bool> flag_{false};
+};
+
+struct alignas(64) worker {
+  worker(scheduler& owner, unsigned number);
+  ~worker();
+
+  scheduler& owner;
+  const unsigned number;
+
+  // What runs here.
+  context thread_context;       // the OS thread's own stack
+  stack* loop = nullptr;        // the stack that the scheduling loop is on
+  stack* current = nullptr;     // the stack that runs now
+  stack* retired = nullptr;     // left by the last switch, goes to the pool once off it
+  stack* lost = nullptr;        // the same, but never to be used again
+  stack* next_loop = nullptr;   // taken by prepare_to_suspend, so that suspend cannot fail
+  runnable* running = nullptr;  // whom the step in progress is for
+  stack_pool pool;
+  nanos cached_now = 0;  // read at least once per `poll_interval` steps
+  std::uint32_t ticks = 0;
+  bool leaving = false;  // the loop shall end
+
+  // Ready here. The rings are thieves' too.
+  run_queue<runnable, std_sync> ready;
+  run_queue<runnable, std_sync, 64> urgent;
+  runnable* pinned_first = nullptr;
+  runnable* pinned_last = nullptr;
+  alignas(64) std::atomic<runnable*> remote_pinned{nullptr};  // pushed by anyone, taken whole by the worker
+
+  // Timers: guarded by `timers_lock`, so that a spare can drive a stalled worker's.
+  alignas(64) spin_lock timers_lock;
+  timer_wheel wheel;
+  std::atomic<nanos> next_timer{never};  // at most the earliest deadline in the wheel
+
+  // Watched by the watchdog, any thread may read.
+  alignas(64) std::atomic<std::uint64_t> beat{0};  // odd: inside a step
+  std::atomic<runnable*> observed{nullptr};        // whom the step in progress is for
+  std::atomic<bool> in_poller{false};
+  std::atomic<bool> stalled{false};    // set by the watchdog, cleared by the worker's next beat
+  std::atomic<pthread_t> os_thread{};  // for the watchdog's signal
+  parker<std_sync> park;
+  std::thread thread;
+
+  // For the room above: counters per worker.
+  void* local = nullptr;
+};
+
+/// What a stalled worker looked like, for the report of the room above.
+struct stall {
+  unsigned worker = 0;
+  runnable* running = nullptr;
+  nanos since = 0;
+  bool again = false;  // reported before, still stalled
+};
+
+class scheduler {
+ public:
+  struct options {
+    unsigned workers = 0;  // 0: one per CPU that this program may use
+    unsigned spares = 0;   // most compensating workers; 0: as many as workers, at least 4
+    stack_source::options stacks{};
+    nanos stall_limit = 500'000'000;  // a step longer than this is reported
+    unsigned batch = 64;              // messages and continues that a process handles before it yields
+    bool seeded = false;
+    std::uint64_t seed = 0;
+  };
+  /// What the room above supplies.
+  struct hooks {
+    void (*step)(runnable&, worker&) = nullptr;           // runs one ready runnable; may suspend inside
+    void (*stalled)(scheduler&, const stall&) = nullptr;  // from the watchdog thread
+    void (*guards_refused)(scheduler&) = nullptr;         // stacks fell back to mprotect
+    void (*worker_started)(worker&) = nullptr;
+    void (*worker_ended)(worker&) = nullptr;
+    void (*tick)(scheduler&) = nullptr;  // now and then, from the watchdog
+  };
+
+  scheduler(options, hooks, void* owner);
+  ~scheduler();
+  scheduler(const scheduler&) = delete;
+  scheduler& operator=(const scheduler&) = delete;
+
+  void start();  ///< threads engine: starts the workers
+  void stop();   ///< threads engine: ends them; whatever is still ready stays where it is
+
+  /// Seeded engine: runs on the calling thread until `done` says so or nothing can ever happen again (false).
+  bool run_seeded(bool (*done)(void*), void* argument);
+  /// Seeded engine: from a process: lets time pass by `length`, everything due in it run to rest, then returns true
+  /// when the loop should wake `who` by `wake`.
+  void advance_seeded(nanos length, void (*wake)(void*), void* argument);
+
+  bool seeded() const noexcept { return options_.seeded; }
+  void* owner() const noexcept { return owner_; }
+  const options& configuration() const noexcept { return options_; }
+
+  /// Queues a runnable; the caller holds its ready right (rule 1). Any thread.
+  void make_ready(runnable&) noexcept;
+  /// Queues it behind everything that is ready: for one that used up its batch.
+  void make_ready_last(runnable&) noexcept;
+
+  /// Makes sure that the next suspend() has a stack for the loop. Throws stack_exhausted.
+  void prepare_to_suspend();
+  /// Leaves the stack of the running step, which stays `who`'s (who.stk), and goes on with the loop. Returns when
+  /// resume(who) is called, on the same thread.
+  void suspend(runnable& who);
+  /// Called by a step: runs `who` on its suspended stack until it suspends again or its step ends.
+  void resume(runnable& who);
+  /// True while the calling code runs on its worker's loop stack: a step that suspended meanwhile does not.
+  static bool on_loop_stack(const worker&) noexcept;
+  /// Starts a stack of its own for `who`, to be entered by the next resume().
+  void give_own_stack(runnable& who, std::size_t size, context_entry entry, void* argument);
+  /// The first act of code on an own stack.
+  static void entered_own_stack();
+  /// The last act of code on an own stack: never returns; the stack is given back.
+  [[noreturn]] void leave_own_stack();
+  enum class dead_stack : std::uint8_t { reuse, keep, retire };
+  /// Leaves the running stack for good. If its code did not end (containment), it is kept or retired, not reused.
+  [[noreturn]] void abandon_stack(dead_stack what);
+
+  void arm(timer&, nanos deadline);
+  bool disarm(timer&) noexcept;  ///< true: it had not fired and will not
+  /// Fires every timer that is still armed: for an owner that goes, whose timers find nobody any more.
+  void drop_timers() noexcept;
+  worker& shard(unsigned number) noexcept { return *workers_[number]; }
+  unsigned shard_count() const noexcept { return static_cast<unsigned>(workers_.size()); }
+
+  nanos now() noexcept;         ///< exact
+  nanos coarse_now() noexcept;  ///< at most `coarse_step` behind, a few nanoseconds to read
+  static constexpr nanos coarse_step = 4'000'000;
+  /// System time in nanoseconds since 1970; virtual in the seeded engine.
+  std::int64_t wall_now() noexcept;
+  std::uint64_t random() noexcept;
+  static nanos machine_now() noexcept;
+
+  void attach(poller*) noexcept;
+  poller* attached() const noexcept { return poller_.load(std::memory_order_acquire); }
+
+  stack_source& stacks() noexcept { return stacks_; }
+  unsigned workers() const noexcept { return worker_count_; }
+  std::uint64_t steals() const noexcept { return steals_.load(std::memory_order_relaxed); }
+  std::uint64_t parks() const noexcept { return parks_.load(std::memory_order_relaxed); }
+
+  static worker* current() noexcept;
+
+ private:
+  static void loop_entry(void* stack_pointer);
+  void loop(stack* mine);
+  void start_worker(worker&);
+  void thread_main(worker&);
+  runnable* next_ready(worker&);
+  runnable* next_seeded(worker&);
+  runnable* take_local(worker&);
+  runnable* take_pinned(worker&);
+  runnable* take_injected(worker&);
+  runnable* steal(worker&);
+  bool anything_for(worker&);
+  void refresh(worker&);
+  void run_timers(worker& driver, worker& of, nanos now);
+  void push_local(worker&, runnable&) noexcept;
+  void inject(runnable&) noexcept;
+  void wake_one() noexcept;
+  void unpark(worker&) noexcept;
+  void park(worker&);
+  void switch_to(worker&, stack* target);
+  void renew_loop(worker&);
+  void after_switch(worker&);
+  void watch();
+  void compensate();
+  bool is_spare(const worker& w) const noexcept { return w.number >= worker_count_; }
+
+  options options_;
+  hooks hooks_;
+  void* owner_;
+  unsigned worker_count_ = 0;
+  stack_source stacks_;
+  std::vector<std::unique_ptr<worker>> workers_;  // workers, then spares; fixed once constructed
+  idle_set<std_sync> idle_;
+  std::atomic<unsigned> started_{0};  // workers[0, started) have threads; grows with spares
+  std::atomic<bool> stopping_{false};
+
+  std::mutex injected_lock_;
+  runnable* injected_first_ = nullptr;  // guarded by injected_lock_
+  runnable* injected_last_ = nullptr;   // guarded by injected_lock_
+  std::atomic<std::size_t> injected_{0};
+
+  std::atomic<poller*> poller_{nullptr};
+  std::atomic<bool> polling_{false};  // one worker at a time
+
+  std::thread watchdog_;
+  std::mutex watch_lock_;
+  std::condition_variable watch_wake_;
+  std::atomic<bool> watch_asleep_{false};
+  std::atomic<unsigned> stalled_count_{0};
+
+  std::atomic<std::uint64_t> steals_{0};
+  std::atomic<std::uint64_t> parks_{0};
+  std::atomic<std::uint64_t> random_state_{0};
+
+  // Seeded engine; all of one thread.
+  std::vector<runnable*> seeded_ready_;
+  nanos virtual_now_ = 0;
+  nanos advance_target_ = -1;
+  void (*advance_wake_)(void*) = nullptr;
+  void* advance_argument_ = nullptr;
+  bool (*seeded_done_)(void*) = nullptr;
+  void* seeded_argument_ = nullptr;
+  bool seeded_stuck_ = false;
+};
+
+}  // namespace otp::detail
