@@ -1,27 +1,25 @@
 // One execution context: a stack, where it stopped, and the exception state it had there.
 //
 // Rules
-// 1. A context that has been entered runs on one OS thread until it ends: whoever switches to it does so on the thread
-// that it was first
-//    entered on. A context that was made but never entered may be handed to another thread.
+// 1. A context that has been entered runs on one OS thread until it ends: whoever switches to it does so on the
+//    thread that it was first entered on. A context that was made but never entered may be handed to another
+//    thread.
 // 2. All fields belong to the thread that runs or resumes the context. There are no atomics here: handing a context
-// over is
-//    ordered by whatever hands it over.
+//    over is ordered by whatever hands it over.
 // 3. A switch carries everything that the C++ ABI keeps per thread but means per stack: callee-saved registers, the
-// floating
-//    point control words, and the exception globals {caught, uncaught}. Between two contexts the globals are always
-//    zero: who leaves puts its own aside, who arrives takes its own back. Where they are zero anyway (nearly always)
-//    this costs two compares. A context library that did the same underneath would find zeros and change nothing.
-// 4. switch_context() reads no thread-local variable, so there is no address that a compiler could carry over a switch.
-// The
-//    address of the exception globals is asked for once per OS thread, by adopt_thread(), and every switch hands it to
-//    the context that it enters, through memory: the code behind the jump reads what its resumer wrote, never what a
-//    register held. It would be right even if a context moved to another thread.
+//    floating point control words (not the sticky flags of <cfenv>), and the exception globals {caught, uncaught}.
+//    Between two contexts the globals are always zero: who leaves puts its own aside, who arrives takes its own
+//    back. Where they are zero anyway (nearly always) this costs two compares. A context library that did the same
+//    underneath would find zeros and change nothing.
+// 4. switch_context() reads no thread-local variable, so there is no address that a compiler could carry over a
+//    switch. The address of the exception globals is asked for once per OS thread, by adopt_thread(), and every
+//    switch hands it to the context that it enters, through memory: the code behind the jump reads what its resumer
+//    wrote, never what a register held. It would be right even if a context moved to another thread.
 //
-// Source  x86-64 has its own jump: Boost's, except that the control words are compared and loaded only when they differ
-// (they
-//         cost as much as all the rest). Like Boost's it ends in an indirect jump, never in `ret`: the processor
-//         predicts `ret` from the calls of the stack that was left. Other CPUs, and OTP_BOOST_CONTEXT, use
+// Source  x86-64 has its own jump: Boost's, except that the floating point control words are loaded only where they
+//         differ, and the sticky flags beside them are left alone. Loading costs as much as all the rest, and ten
+//         times that whenever a flag differs. Like Boost's it ends in an indirect jump and not in `ret`, which the
+//         processor would predict from the calls of the stack that was left. Other CPUs, and OTP_BOOST_CONTEXT, use
 //         Boost.Context's fcontext.
 #pragma once
 #include <cstddef>
@@ -103,24 +101,17 @@ void make_context(context& c, void* stack_low, std::size_t size, context_entry e
 /// Makes `c` stand for the calling OS thread on its own stack, so that it can be switched from and back to.
 void adopt_thread(context& c);
 
-/// Frees what the sanitizers hold for a context that ended, or that is dropped while suspended: its destructors do not
-/// run. Not for the running one. May be called on any thread.
+/// Frees what the sanitizers hold for a context that ended, or that is dropped while suspended: its destructors do
+/// not run. Not for the running one. May be called on any thread.
 void destroy_context(context& c) noexcept;
 
-/// Leaves `from`, which will never run again, for `to`. Exceptions that `from` has in flight are forgotten, and their
-/// memory is lost. Also the way out of a landing stack: `from` is then the context that died, not the one of the
-/// landing stack.
+/// Leaves `from`, which will never run again, for `to`. Exceptions that `from` has in flight are forgotten, and
+/// their memory is lost. Also the way out of a landing stack: `from` is then the context that died, not the one of
+/// the landing stack.
 [[noreturn]] void switch_context_final(context& from, context& to) noexcept;
 
 /// True while an exception is being thrown or unwinds on the calling thread. Safe in a signal handler.
 bool exceptions_in_flight() noexcept;
-
-/// The bytes below a suspended stack pointer that still belong to its frame.
-#if defined(__x86_64__)
-inline constexpr std::size_t red_zone = 128;
-#else
-inline constexpr std::size_t red_zone = 0;
-#endif
 
 #if OTP_DETAIL_OWN_JUMP && !OTP_DETAIL_ASAN && !OTP_DETAIL_TSAN
 
@@ -128,9 +119,9 @@ extern "C" void otp_context_jump(void** save_sp, void* load_sp) noexcept;
 void put_aside(context& from, exception_globals& globals) noexcept;
 void take_back(context& from) noexcept;
 
-/// Suspends `from`, which runs, and goes on with `to`. Returns when somebody switches to `from`.
-/// Inline, so that returning from it is not one more `ret` that the processor mispredicts.
-inline void switch_context(context& from, context& to) noexcept {
+/// Suspends `from`, which runs, and goes on with `to`. Returns when somebody switches to `from`. Inline, so that
+/// returning from it is not one more `ret` that the processor mispredicts.
+[[gnu::always_inline]] inline void switch_context(context& from, context& to) noexcept {
   exception_globals* globals = from.globals;
   if (globals->caught != nullptr || globals->uncaught != 0) [[unlikely]]
     put_aside(from, *globals);

@@ -1,10 +1,9 @@
 // Rules
 // 1. `hooks` is published last and withdrawn first; the storage behind it changes only while it is null. A handler
-// reads it once.
+//    reads it once.
 // 2. `previous` and the code ranges are written under `install_lock` before `hooks` is published.
 // 3. Code that runs in a signal handler uses only write(2), sigaction(2), its arguments, and this file's static
-// storage. Its report
-//    buffer belongs to whoever won `reporting`; somebody who lost it goes without a report.
+//    storage. Its report buffer belongs to whoever won `reporting`; somebody who lost it goes without a report.
 #include "runtime/crash.hpp"
 
 #include "runtime/context.hpp"
@@ -566,14 +565,16 @@ __attribute__((noinline, no_sanitize("address"), no_sanitize("thread"))) std::si
     fp = at.fp;
     least = at.sp;
   }
-  // What lies between the stack pointer and the top of its stack is mapped; nothing else is read.
+  // Of a thread's own stack only what lies above its stack pointer is sure to be mapped; a process stack is mapped
+  // whole.
   const crash_hooks* h = hooks.load();
   const stack* s = h != nullptr && h->running_stack != nullptr ? h->running_stack() : nullptr;
   const auto* own = static_cast<const thread_signal_stack*>(current_signal_stack_raw());
   std::uintptr_t top = 0;
   if (s != nullptr && s->contains(reinterpret_cast<const void*>(fp)))
     top = reinterpret_cast<std::uintptr_t>(s->top());
-  else if (own != nullptr && own->thread_stack_contains(reinterpret_cast<const void*>(fp)))
+  else if (own != nullptr && own->thread_stack_contains(reinterpret_cast<const void*>(fp)) &&
+           own->thread_stack_contains(reinterpret_cast<const void*>(least)))
     top = reinterpret_cast<std::uintptr_t>(own->thread_top());
   while (count < size && fp >= least && fp % alignof(void*) == 0 && fp + 2 * sizeof(void*) <= top) {
     void* const* frame = reinterpret_cast<void* const*>(fp);

@@ -1,25 +1,23 @@
-// What happens when a stack overflows, a pointer is wild, or the C++ runtime calls std::terminate while a process runs:
-// a diagnosis that names the process, and then the end of the program with a core of the true context. By policy an
-// overflow or a terminate ends only its process.
+// What happens when a stack overflows, a pointer is wild, or the C++ runtime calls std::terminate while a process
+// runs: a diagnosis that names the process, and then the end of the program with a core of the true context. By
+// policy an overflow or a terminate ends only its process.
 //
-// Shape   SIGSEGV, SIGBUS -> on the thread's signal stack: is it the guard of the running stack? -> report, then the
-// handler that
-//         was there before, or the default action. Contained: the signal returns into a landing stack, which leaves the
-//         dead one. std::terminate -> report, then abort; contained: the handler itself leaves the dead stack.
+// Shape   SIGSEGV, SIGBUS -> on the thread's signal stack: is it the guard of the running stack? -> report, then
+//         the handler that was there before, or the default action. Contained: the signal returns into a landing
+//         stack, which leaves the dead one. std::terminate -> report, then abort; contained: the handler itself
+//         leaves the dead stack.
 //
 // Rules
-// 1. Hooks are called on the faulting thread, in a signal handler, with the faulting code stopped at any instruction.
-// They take no lock,
-//    allocate nothing, and read only what the thread itself wrote. contain_terminate and abandon_* run as ordinary
-//    code.
+// 1. Hooks are called on the faulting thread, in a signal handler, with the faulting code stopped at any
+//    instruction. They take no lock, allocate nothing, and read only what the thread itself wrote.
+//    contain_terminate and abandon_* run as ordinary code.
 // 2. An overflow is contained only where the fault lies in user code. In libc, the loader, the unwinder or the C++
-// library it would
-//    leave a lock held or a list half linked; our own runtime cannot be told apart by address, so contain_overflow()
-//    says false while the thread is inside it. Locks that the process itself held stay held, and its destructors do not
-//    run.
+//    library it would leave a lock held or a list half linked; our own runtime cannot be told apart by address, so
+//    contain_overflow() says false while the thread is inside it. Locks that the process itself held stay held, and
+//    its destructors do not run.
 // 3. Never under AddressSanitizer: SIGSEGV is its own.
-// 4. The handlers stay for the whole program; what was there before is called for everything that is not ours. Without
-//    install_crash_handlers() in force they only pass on.
+// 4. The handlers stay for the whole program; what was there before is called for everything that is not ours.
+//    Without install_crash_handlers() in force they only pass on.
 //
 // Source  Containment is outside the C++ standard. It is off unless a policy asks for it.
 #pragma once
@@ -34,8 +32,8 @@ struct stack;
 struct crash_hooks {
   /// The stack that runs on the calling thread; null on a thread's own.
   stack* (*running_stack)() noexcept = nullptr;
-  /// Writes who runs there, "process <0.12.3> (rate_limiter) in handle_call(check), stack_size 65536", and returns its
-  /// length.
+  /// Writes who runs there, "process <0.12.3> (rate_limiter) in handle_call(check), stack_size 65536", and returns
+  /// its length.
   std::size_t (*describe)(char* text, std::size_t size) noexcept = nullptr;
   bool (*contain_overflow)() noexcept = nullptr;
   bool (*contain_terminate)() noexcept = nullptr;
@@ -44,7 +42,8 @@ struct crash_hooks {
   void (*abandon_terminate)() = nullptr;
 };
 
-/// Installs the handlers, or counts one more user of them. The hooks of the first one hold until the last one is gone.
+/// Installs the handlers, or counts one more user of them. The hooks of the first one hold until the last one is
+/// gone.
 void install_crash_handlers(const crash_hooks& hooks);
 void uninstall_crash_handlers() noexcept;
 
@@ -72,10 +71,10 @@ class thread_signal_stack {
   void* outer_ = nullptr;  // the one of an enclosing scope
 };
 
-/// The return addresses of the calling thread, innermost first: of the caller, or of the code that a signal interrupted
-/// if its `ucontext` is given. Follows frame pointers inside the running stack, so code without them is skipped or ends
-/// the walk; it never faults, never locks, and needs install_crash_handlers() or a thread_signal_stack to know the
-/// stack.
+/// The return addresses of the calling thread, innermost first: of the caller, or of the code that a signal
+/// interrupted if its `ucontext` is given. Follows frame pointers inside the running stack, so code without them is
+/// skipped or ends the walk; it never faults, never locks, and needs install_crash_handlers() or a
+/// thread_signal_stack to know the stack.
 std::size_t capture_backtrace(void** frames, std::size_t size, const void* ucontext = nullptr) noexcept;
 
 }  // namespace otp::detail

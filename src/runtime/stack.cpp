@@ -78,8 +78,8 @@ void* map_memory(std::size_t bytes) {
   return base;
 }
 
-// The leak checker looks for pointers on stacks that it knows. Each stack by itself: a region with guards in it would
-// fault under its eyes.
+// The leak checker looks for pointers on stacks that it knows. Each stack by itself: a region with guards in it
+// would fault under its eyes.
 void register_root([[maybe_unused]] const stack& s) {
 #if OTP_DETAIL_ASAN
   __lsan_register_root_region(s.low, s.size);
@@ -167,8 +167,8 @@ stack_source::stack_source(const options& o)
 }
 
 stack_source::~stack_source() {
-  // A stack that is still out belongs to a process that was abandoned, or to code that runs on it this moment. What it
-  // lies in stays mapped and known to the leak checker.
+  // A stack that is still out belongs to a process that was abandoned, or to code that runs on it this moment. What
+  // it lies in stays mapped and known to the leak checker.
   for (const slab& s : slabs_) {
     bool in_use =
         std::any_of(s.headers, s.headers + s.carved, [](const stack& x) { return x.state_ == stack::state::out; });

@@ -2,27 +2,22 @@
 //
 // Shape   worker -> its stack_pool (a few, no lock) -> the runtime's stack_source (a mutex) -> the kernel.
 // Units   bytes; 64 KiB a stack by default, with 16 KiB of guard below. A guard of one page is jumped by the first
-// large
-//         frame that is compiled without -fstack-clash-protection.
+//         large frame that is compiled without -fstack-clash-protection.
 // Errors  stack_exhausted, whose text names the limit that was met and the setting that raises it.
 //
 // Rules
-// 1. A stack has one owner at a time: the kernel's mapping belongs to the source, the right to run on it or to give it
-// back
-//    to whoever took it. `next` belongs to the list that it is in.
+// 1. A stack has one owner at a time: the kernel's mapping belongs to the source, the right to run on it or to give
+//    it back to whoever took it. `next` belongs to the list that it is in.
 // 2. stack_pool belongs to one thread. stack_source is everybody's; all its fields are guarded by its mutex, and no
-// system
-//    call that grows with the number of stacks is made under it.
-// 3. A context parked in the pool of one worker never starts on another: the pool drops it when the stack goes back to
-// the source.
-//    So nothing on a pooled stack may need a destructor.
+//    system call that grows with the number of stacks is made under it.
+// 3. A context parked in the pool of one worker never starts on another: the pool drops it when the stack goes back
+//    to the source. So nothing on a pooled stack may need a destructor.
 // 4. Memory of a stack that is out is never unmapped, not even when the source ends: somebody may still run on it.
 //
-// Guards  MADV_GUARD_INSTALL (Linux 6.13) puts a guard inside one mapping, so that a million stacks need a few dozen
-// maps.
-//         Where it is refused (older kernels; memory locked by mlockall), or on request, mprotect: two maps a stack,
-//         which vm.max_map_count limits to about 32,600. Slabs grow, because the kernel joins neighbouring maps only
-//         sometimes.
+// Guards  MADV_GUARD_INSTALL (Linux 6.13) puts a guard inside one mapping, so that a million stacks need a few
+//         dozen maps. Where it is refused (older kernels; memory locked by mlockall), or on request, mprotect: two
+//         maps a stack, which vm.max_map_count limits to about 32,600. Slabs grow, because the kernel joins
+//         neighbouring maps only sometimes.
 #pragma once
 #include "runtime/context.hpp"
 
@@ -109,10 +104,12 @@ class stack_source {
   stack* take();
   /// A stack of at least `size` bytes.
   stack* take(std::size_t size);
-  /// One or more of the default size, linked by `next`: at most `wanted`, and more than one only from the idle ones.
+  /// One or more of the default size, linked by `next`: at most `wanted`, and more than one only from the idle
+  /// ones.
   stack* take_list(std::size_t wanted);
 
-  /// Takes it back; its context is destroyed. Reports and aborts if the canary of an unguarded stack was overwritten.
+  /// Takes it back; its context is destroyed. Reports and aborts if the canary of an unguarded stack was
+  /// overwritten.
   void give(stack*) noexcept;
   void give_list(stack* first) noexcept;
 
@@ -204,9 +201,9 @@ class stack_pool {
   std::size_t unused_ = 0;  // least that were idle at once since the last trim()
 };
 
-/// How deep the stack was used since its pages were fresh: by this process or by one that had it before, back to the
-/// last trim. Finds the lowest nonzero word in the pages that are present, by one mincore(2) per 16 MiB; pages swapped
-/// out do not count.
+/// How deep the stack was used since its pages were fresh: by this process or by one that had it before, back to
+/// the last trim. Finds the lowest nonzero word in the pages that are present, by one mincore(2) per 16 MiB; pages
+/// swapped out do not count.
 std::size_t used_bytes(const stack&) noexcept;
 
 /// False: a stack without a guard was overrun, and what lies below it is damaged. Always true for a guarded one.

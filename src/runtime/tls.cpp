@@ -8,8 +8,8 @@ struct thread_slots {
   void* signal_stack = nullptr;
 };
 
-// initial-exec: in a shared object too the variable has its place in every thread from the start, so that reading it in
-// a signal handler never allocates.
+// initial-exec: in a shared object too the variable has its place in every thread from the start, so that reading
+// it in a signal handler never allocates.
 [[gnu::tls_model("initial-exec")]] constinit thread_local thread_slots slots;
 
 [[gnu::always_inline]] inline thread_slots& here() noexcept {

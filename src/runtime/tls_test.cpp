@@ -18,8 +18,8 @@ struct walk {
   void* seen[3] = {};
 };
 
-// One function, three threads: an address fetched before a switch and kept in a register would show the first thread's
-// value again.
+// One function, three threads: an address fetched before a switch and kept in a register would show the first
+// thread's value again.
 [[gnu::noinline]] void read_on_three_threads(walk& w) {
   w.seen[0] = current_worker_raw();
   switch_context(w.on->ctx, *w.back);
