@@ -231,6 +231,10 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
 runtime_core::~runtime_core() {
   blocking->stop();
   sched.stop();
+  while (runtime_service* newest = services.load()) {
+    services.store(newest->next);
+    delete newest;
+  }
   timers.reset();
   sched.drop_timers();
   for (unsigned i = 0; i < sched.shard_count(); ++i) delete static_cast<worker_state*>(sched.shard(i).local);
@@ -240,6 +244,21 @@ runtime_core::~runtime_core() {
 void runtime_core::start() {
   if (running.exchange(true)) return;
   sched.start();
+}
+
+runtime_service& runtime_core::service(const void* key, std::unique_ptr<runtime_service> (*make)(runtime_core&)) {
+  auto find = [&]() -> runtime_service* {
+    runtime_service* s = services.load(std::memory_order_acquire);  // from the store below
+    while (s && s->key != key) s = s->next;
+    return s;
+  };
+  if (runtime_service* found = find()) return *found;
+  std::lock_guard lock(services_lock);
+  if (runtime_service* found = find()) return *found;
+  runtime_service* made = make(*this).release();
+  made->next = services.load();
+  services.store(made, std::memory_order_release);
+  return *made;
 }
 
 // ---- counters ----------------------------------------------------------------------------------------------------

@@ -49,6 +49,18 @@ struct worker_local {
 class blocking_pool;
 class timer_table;
 
+/// What another library keeps in a runtime, such as the I/O context of otp::asio. Made when first asked for, destroyed
+/// when the workers have stopped and while everything that a process may have left behind (stacks, places) still exists.
+struct runtime_service {
+  explicit runtime_service(const void* k) noexcept : key(k) {}
+  virtual ~runtime_service() = default;
+  runtime_service(const runtime_service&) = delete;
+  runtime_service& operator=(const runtime_service&) = delete;
+
+  const void* const key;            // whose it is: the address of something that its library alone has
+  runtime_service* next = nullptr;  // written before it is published
+};
+
 struct name_entry {
   pid holder;
 };
@@ -104,6 +116,12 @@ struct runtime_core {
   // Ends that somebody outside waits for: rule 3.
   std::atomic<unsigned> waiting_for_ends{0};
   std::map<std::uint64_t, exit_reason> awaited_ends;  // guarded by ends_lock
+
+  // Services: read by anyone; the list only grows until the runtime ends.
+  std::atomic<runtime_service*> services{nullptr};
+  std::mutex services_lock;  // makers
+  /// The service of this key, made by `make` if there is none yet.
+  runtime_service& service(const void* key, std::unique_ptr<runtime_service> (*make)(runtime_core&));
 
   // Events: see event.cpp
   struct event_state;
@@ -166,6 +184,8 @@ std::uint32_t milliseconds(nanos t) noexcept;
 void wait(process&, wait_state& w);
 /// As wait, but a fate is not thrown: for waits that must end before the stack may go.
 void wait_uninterrupted(process&, wait_state& w);
+/// As wait, but a fate ends it (false) and is not thrown: for waits that have something to cancel first.
+[[nodiscard]] bool wait_or_fate(process&, wait_state& w);
 /// Makes sure that the next suspension has a stack to switch to; throws exited(system_limit) if there is none.
 void prepare_to_suspend(runtime_core&);
 /// Throws the process's fate unless it is unwinding already.

@@ -60,7 +60,8 @@ void prepare_to_suspend(runtime_core& core) {
   }
 }
 
-static void wait_as_told(process& p, wait_state& w);
+enum class fate : std::uint8_t { is_thrown, ends_the_wait };
+static void wait_as_told(process& p, wait_state& w, fate then = fate::is_thrown);
 
 void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, p.waiting->deadline); }
 
@@ -82,7 +83,13 @@ void wait_uninterrupted(process& p, wait_state& w) {
   wait_as_told(p, w);
 }
 
-static void wait_as_told(process& p, wait_state& w) {
+bool wait_or_fate(process& p, wait_state& w) {
+  w.interruptible = std::uncaught_exceptions() == 0;
+  wait_as_told(p, w, fate::ends_the_wait);
+  return w.satisfied || w.timed_out;
+}
+
+static void wait_as_told(process& p, wait_state& w, fate then) {
   runtime_core& core = *runtime_core::current();
   for (;;) {
     prepare_to_suspend(core);
@@ -112,7 +119,10 @@ static void wait_as_told(process& p, wait_state& w) {
       p.phase.store(phase::in_user, std::memory_order_release);
     }
     p.waiting = nullptr;
-    if (p.dying && !w.found && w.interruptible) check_fate(p);  // a reply that has come is handed over first
+    if (p.dying && !w.found && w.interruptible) {  // a reply that has come is handed over first
+      if (then == fate::ends_the_wait) return;
+      check_fate(p);
+    }
     if (w.satisfied || w.timed_out) return;
   }
 }
