@@ -35,7 +35,14 @@ void declare_dead(process& p, void* argument) {
   auto& t = *static_cast<takeover*>(argument);
   pid me = p.self();
   t.name = t.core.describe(me);
-  if (p.body) t.doing = std::string(p.body->doing());
+  if (p.body) {
+    t.doing = std::string(p.body->doing());
+    p.body->given_up(t.why);
+  }
+  if (request_envelope* r = std::exchange(p.handling, nullptr)) {
+    r->references.fetch_add(1);  // the handler may still look at the request: it keeps its reference
+    fail_request(r, t.why);
+  }
   end_process(t.core, p, t.why);
   // The place stays taken for ever: code of the old tenant may still run and believe it is there.
   p.id.store(p.id.load(std::memory_order_relaxed) & ~std::uint64_t{0xffffff}, std::memory_order_release);

@@ -16,7 +16,7 @@
 #include "runtime/membarrier.hpp"
 #include "runtime/scheduler.hpp"
 
-#include <otp/process.hpp>
+#include <otp/detail/behaviour.hpp>
 
 namespace otp::detail {
 
@@ -34,27 +34,6 @@ enum class attention : std::uint8_t {
   none,
   hold,   // a visitor reads the tables: spin at the next runtime_section
   fence,  // abandoned: never enter the runtime again
-};
-
-/// What a process runs. `start` is its first act; a message-driven one then gets its messages one by one.
-class process_body {
- public:
-  virtual ~process_body() = default;
-  /// Runs in the process. True: go on and take messages; false: done, ends with `normal`.
-  virtual bool start() = 0;
-  /// One message or request, owned by the callee. Only for bodies whose start() returned true.
-  virtual void receive(envelope* e) { destroy(e); }
-  /// Whether work() wants to run before the next message (continue steps).
-  virtual bool has_work() const noexcept { return false; }
-  virtual void work() {}
-  /// The process ends with `why`: the last call, in the process, before the body is destroyed. Must not throw.
-  virtual void ended(const exit_reason& why) noexcept { static_cast<void>(why); }
-  /// Its name in reports; the view itself must live as long as the program.
-  virtual const std::string_view& type() const noexcept = 0;
-  /// Whether it reports its own crash, so that nobody else does.
-  virtual bool reports_itself() const noexcept { return false; }
-  /// What it is doing, for reports: the handler's message type. Read by other threads: static text only.
-  virtual std::string_view doing() const noexcept { return {}; }
 };
 
 /// What a suspended stack waits for. Lives on that stack.
@@ -123,6 +102,7 @@ struct process : runnable {
   bool started = false;
   bool own_stack = false;
   bool exiting = false;                                     // end_process has begun
+  bool over = false;                                  // the body asked to end, `fate` is the reason
   bool dying = false;                                       // `fate` is decided
   bool killed = false;                                      // by a kill, not by another exit signal
   std::uint8_t thrown = 0;                                  // how often the fate was thrown at a wait
@@ -135,6 +115,9 @@ struct process : runnable {
   std::uint32_t oldest_at = 0;
   process_body* body = nullptr;
   wait_state* waiting = nullptr;
+  request_envelope* handling = nullptr;               // the request that the body has, until request_done()
+  bool linked_at_spawn = false;
+  bool reported = false;                              // its crash was told already
   process_extra* extra = nullptr;
   std::uint64_t parent = 0;
   exit_reason fate;             // valid if dying

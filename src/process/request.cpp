@@ -11,6 +11,9 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 
+#include <otp/call.hpp>
+
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -25,8 +28,12 @@ struct foreign_waiter {
 };
 
 void drop_reference(request_envelope* r) {
-  if (r->references.fetch_sub(1, std::memory_order_acq_rel) == 1) r->reply_type->destroy(r);
+  if (r->references.fetch_sub(1, std::memory_order_acq_rel) == 1) r->free(r);
 }
+
+constinit const envelope_type reply_signal = {signal::reply, nullptr,
+                                              [](envelope* e) { drop_reference(static_cast<request_envelope*>(e)); },
+                                              [](const envelope*) -> const void* { return nullptr; }};
 
 bool begin_reply(request_envelope& r) noexcept {
   request_state expected = request_state::pending;
@@ -45,7 +52,7 @@ void send_back(request_envelope* r) noexcept {
     f->finished = true;
     f->done.notify_all();
   } else {
-    r->type = r->reply_type;
+    r->type = &reply_signal;
     r->accounted = 0;
     if (deliver(*r->core, r->caller, r)) return;
     r->core->count(counter::late_replies);
@@ -64,11 +71,15 @@ void finish_reply(request_envelope* r) noexcept {
   send_back(r);
 }
 
+void finish_failed(request_envelope* r) noexcept {
+  r->progress.store(request_state::failed);
+  send_back(r);
+}
+
 void fail_request(request_envelope* r, const exit_reason& why) noexcept {
   if (begin_reply(*r)) {
     r->failure = why;
-    r->progress.store(request_state::failed);
-    send_back(r);
+    finish_failed(r);
     return;
   }
   try {
@@ -270,35 +281,106 @@ void send_request(pid to, request_envelope* r) {
   fail_request(r, why);
 }
 
-response_state wait_response(request_envelope* r, instant until) {
+std::size_t wait_any_response(const std::vector<request_envelope*>& requests, instant until) {
   process& p = require_process("receive_response");
   runtime_core& core = *runtime_core::current();
-  auto take = [&]() -> bool {
+  auto place_of = [&](const envelope* e) {
+    return static_cast<std::size_t>(std::find(requests.begin(), requests.end(), e) - requests.begin());
+  };
+  auto take = [&]() -> std::size_t {
     runtime_section section(p);
     intake(core, p);
     envelope* before = nullptr;
-    for (envelope* e = p.first; e; before = e, e = e->next)
-      if (e == r) {
-        unlink_from_queue(core, p, before, e);
-        return true;
-      }
-    return false;
+    for (envelope* e = p.first; e; before = e, e = e->next) {
+      if (e->type->kind != signal::reply) continue;
+      std::size_t at = place_of(e);
+      if (at == requests.size()) continue;
+      unlink_from_queue(core, p, before, e);
+      return at;
+    }
+    return requests.size();
   };
+  check_fate(p);
   for (;;) {
-    if (take()) {
-      drop_reference(r);  // the one that came with the reply
-      return response_state::ready;
+    if (std::size_t at = take(); at != requests.size()) {
+      drop_reference(requests[at]);  // the one that came with the reply
+      return at;
     }
-    if (until.time_since_epoch().count() <= core.sched.now()) {
-      check_fate(p);
-      return response_state::timeout;
-    }
-    wait_state w;
+    if (until.time_since_epoch().count() <= core.sched.now()) return requests.size();
+    struct any_wait : wait_state {
+      const std::vector<request_envelope*>* requests;
+    } w;
+    w.requests = &requests;
     w.deadline = until.time_since_epoch().count();
-    w.token = r;
-    w.wants = [](wait_state& self, envelope& e) { return static_cast<const void*>(&e) == self.token; };
+    w.wants = [](wait_state& self, envelope& e) {
+      auto& all = *static_cast<any_wait&>(self).requests;
+      return e.type->kind == signal::reply && std::find(all.begin(), all.end(), &e) != all.end();
+    };
     wait(p, w);
   }
 }
 
+response_state wait_response(request_envelope* r, instant until) {
+  return wait_any_response({r}, until) == 0 ? response_state::ready : response_state::timeout;
+}
+
+void abandon_request(request_envelope* r) noexcept {
+  // If the reply is in the mailbox already it is taken out: nobody can ask for it any more.
+  request_state expected = request_state::pending;
+  process* p = current_process();
+  if (!r->progress.compare_exchange_strong(expected, request_state::abandoned) && p && r->core &&
+      p->self() == r->caller) {
+    runtime_core& core = *r->core;
+    runtime_section section(*p);
+    intake(core, *p);
+    envelope* before = nullptr;
+    for (envelope* e = p->first; e; before = e, e = e->next)
+      if (e == r) {
+        unlink_from_queue(core, *p, before, e);
+        drop_answered(r);
+        break;
+      }
+  }
+  drop_answered(r);
+}
+
+void drop_answered(request_envelope* r) noexcept {
+  try {
+    drop_reference(r);
+  } catch (...) {
+    // A request or reply whose destructor throws has nobody to blame here.
+  }
+}
+
+void check_may_reply() {
+  if (process* p = current_process()) check_abandoned(*p);
+}
+
+void require_valid_timeout(duration timeout) {
+  if (timeout.count() < 0)
+    throw bad_argument("call: the timeout is " + integer_text(timeout.count()) +
+                       " ns; give 0, a positive duration or otp::infinity");
+}
+
+void require_request(const request_envelope* r) {
+  if (!r) throw bad_argument("wait_response: there is no request; it was answered or given up already");
+}
+
+instant deadline_after(duration timeout) {
+  require_valid_timeout(timeout);
+  nanos now = require_runtime("wait_response").sched.now();
+  return instant(duration(timeout.count() > never - now ? never : now + timeout.count()));
+}
+
+std::vector<std::string> each_once(std::vector<std::string> nodes) {
+  std::vector<std::string> once;
+  for (std::string& node : nodes)
+    if (std::find(once.begin(), once.end(), node) == once.end()) once.push_back(std::move(node));
+  return once;
+}
+
 }  // namespace otp::detail
+
+namespace otp {
+std::string this_node() { return "nonode@nohost"; }
+}  // namespace otp

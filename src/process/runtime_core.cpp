@@ -246,7 +246,8 @@ void runtime_core::start() {
   sched.start();
 }
 
-runtime_service& runtime_core::service(const void* key, std::unique_ptr<runtime_service> (*make)(runtime_core&)) {
+runtime_service& runtime_core::service(
+    const void* key, const std::function<std::unique_ptr<runtime_service>(runtime_core&)>& make) {
   auto find = [&]() -> runtime_service* {
     runtime_service* s = services.load(std::memory_order_acquire);  // from the store below
     while (s && s->key != key) s = s->next;

@@ -121,7 +121,7 @@ struct runtime_core {
   std::atomic<runtime_service*> services{nullptr};
   std::mutex services_lock;  // makers
   /// The service of this key, made by `make` if there is none yet.
-  runtime_service& service(const void* key, std::unique_ptr<runtime_service> (*make)(runtime_core&));
+  runtime_service& service(const void* key, const std::function<std::unique_ptr<runtime_service>(runtime_core&)>& make);
 
   // Events: see event.cpp
   struct event_state;

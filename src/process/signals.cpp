@@ -204,6 +204,7 @@ envelope* take_first(runtime_core& core, process& p) noexcept {
 namespace {
 
 void decide_fate(process& p, exit_reason why, bool killed) noexcept {
+  if (p.over) return;  // it is ending by its own decision
   if (p.dying) {
     // The first fatal signal decides the reason; a later kill still ends the patience with the process.
     p.killed = p.killed || killed;
@@ -346,7 +347,13 @@ void handle_alias(runtime_core& core, process& p, alias_envelope* e) {
 // A reply goes to the call that waits for it; one that nobody waits for any more goes nowhere; one of an asynchronous
 // request is kept like a message.
 void handle_reply(runtime_core& core, process& p, request_envelope* r) {
-  if (r->asynchronous) return accept_message(core, p, r);
+  if (r->asynchronous) {
+    if (r->references.load() == 1) {  // its holder has let go of it
+      core.count(counter::late_replies);
+      return destroy(r);
+    }
+    return accept_message(core, p, r);
+  }
   if (p.waiting && p.waiting->reply == r && !p.waiting->satisfied) {
     p.waiting->satisfied = true;
     p.waiting->found = r;
@@ -365,8 +372,10 @@ void handle_wake(process& p, control_envelope* e) noexcept {
 // An envelope that cannot be handled because its receiver is dead: acts as the sender would on a failed delivery.
 void refuse(runtime_core& core, pid dead, envelope* e) noexcept {
   switch (e->type->kind) {
-    case signal::message: core.count(counter::dropped); break;
-    case signal::request: core.count(counter::dropped); return end_calls_to(core, e, reason::noproc);
+    case signal::message:
+    case signal::cast: core.count(counter::dropped); break;
+    case signal::request: core.count(counter::dropped); [[fallthrough]];
+    case signal::system: return end_calls_to(core, e, reason::noproc);
     case signal::link: {
       pid peer = static_cast<control_envelope*>(e)->from;
       auto* answer = make_exit(link_exit_type, dead, reason::noproc);
@@ -407,6 +416,7 @@ void take_in(runtime_core& core, process& p, envelope* e) {
       if (e->type == &alias_type) return handle_alias(core, p, static_cast<alias_envelope*>(e));
       return accept_message(core, p, e);
     case signal::reply: return handle_reply(core, p, static_cast<request_envelope*>(e));
+    case signal::cast:
     case signal::request:
     case signal::stop:
     case signal::system: return accept_message(core, p, e);
@@ -488,8 +498,8 @@ void end_process(runtime_core& core, process& p, const exit_reason& why) {
   auto drop = [&](envelope* e) {
     while (e) {
       envelope* next = e->next;
-      if (e->type->kind == signal::request) {
-        core.count(counter::dropped);
+      if (e->type->kind == signal::request || e->type->kind == signal::system) {
+        if (e->type->kind == signal::request) core.count(counter::dropped);
         end_calls_to(core, e, why);
       } else if (e->type->kind == signal::stop) {
         destroy(e);

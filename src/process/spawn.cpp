@@ -55,7 +55,7 @@ std::optional<exit_reason> user(process& p, F&& code) {
 
 void report_crash(runtime_core& core, process& p, const exit_reason& why) {
   // Like proc_lib: what ended by its own doing and abnormally is reported; exit signals are not.
-  if (p.dying || why.is_expected()) return;
+  if (p.dying || p.reported || why.is_expected()) return;
   core.emit({.what = "crash",
              .severity = severity::error,
              .process = p.self(),
@@ -68,8 +68,10 @@ void report_crash(runtime_core& core, process& p, const exit_reason& why) {
 void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) {
   p.phase.store(phase::in_user, std::memory_order_release);
   if (by_exception && p.body && !p.body->reports_itself()) report_crash(core, p, why);
+  start_ticket* ticket = nullptr;
   if (process_body* body = p.body) {
     body->ended(why);
+    ticket = body->release_ticket();
     if (auto failed = guarded(p, [&] { delete body; })) {
       if (!p.dying)
         core.emit({.what = "destructor_failed",
@@ -88,7 +90,8 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   p.type_name.store(nullptr, std::memory_order_relaxed);
   p.parent = 0;
   p.fate = exit_reason();
-  p.started = p.own_stack = p.exiting = p.dying = p.killed = false;
+  p.started = p.own_stack = p.exiting = p.over = p.dying = p.killed = p.linked_at_spawn = p.reported = false;
+  p.handling = nullptr;
   p.thrown = 0;
   p.passed_over = 0;
   p.trap_exit.store(false, std::memory_order_relaxed);
@@ -109,6 +112,10 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   if (account) core.recycle_account(account);
   core.count(counter::exited);
   core.process_ended(me, why);
+  if (ticket) {
+    ticket->failed(why);  // unless the start had succeeded
+    ticket->drop();
+  }
 }
 
 // One turn of a stackless process, or of one on its own stack. True: it ended.
@@ -121,8 +128,8 @@ bool run_batch(runtime_core& core, process& p) {
     if (!p.dying) {
       bool goes_on = false;
       auto ended = user(p, [&] { goes_on = p.body->start(); });
-      if (ended || !goes_on) {
-        exit_reason why = p.dying ? p.fate : ended ? std::move(*ended) : exit_reason();
+      if (ended || p.over || !goes_on) {
+        exit_reason why = p.dying || (p.over && !ended) ? p.fate : ended ? std::move(*ended) : exit_reason();
         finish(core, p, std::move(why), ended.has_value() && !p.dying);
         return true;
       }
@@ -160,6 +167,7 @@ bool run_batch(runtime_core& core, process& p) {
     }
     --budget;
     envelope* e = work ? nullptr : take_first(core, p);
+    if (e && e->type->kind == signal::request) p.handling = static_cast<request_envelope*>(e);
     p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     auto ended = user(p, [&] {
       if (work)
@@ -167,9 +175,9 @@ bool run_batch(runtime_core& core, process& p) {
       else
         p.body->receive(e);
     });
-    if (ended) {
-      bool own_doing = !p.dying;
-      finish(core, p, std::move(*ended), own_doing);
+    if (ended || p.over) {
+      exit_reason why = p.dying ? p.fate : ended ? std::move(*ended) : p.fate;
+      finish(core, p, std::move(why), ended.has_value() && !p.dying);
       return true;
     }
   }
@@ -285,7 +293,10 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   p->extra = extra.release();
   p->account.store(account, std::memory_order_release);
   p->parent = parent ? parent->self().value() : 0;
-  if (parent && options.link) p->link0 = p->parent;
+  if (parent && options.link) {
+    p->link0 = p->parent;
+    p->linked_at_spawn = true;
+  }
   p->trap_exit.store(options.trap_exit, std::memory_order_relaxed);
   p->priority.store(static_cast<priority_class>(options.priority), std::memory_order_relaxed);
   p->own_stack = options.stack_size != 0;

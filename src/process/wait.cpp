@@ -103,7 +103,12 @@ static void wait_as_told(process& p, wait_state& w, fate then) {
         if (w.deadline <= core.sched.now())
           over = w.timed_out = true;
         else
-          arm_wait_timer(core, p, w.deadline);
+          try {
+            arm_wait_timer(core, p, w.deadline);
+          } catch (...) {
+            p.waiting = nullptr;  // no memory for the timer: `w` goes, and the next intake must not find it
+            throw;
+          }
       }
       if (!over) {
         p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);  // published by try_sleep

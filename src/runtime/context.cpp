@@ -96,7 +96,7 @@ asm(R"(
 .pushsection .text.otp_context_jump, "ax", @progbits
 .p2align 5
 .globl otp_context_jump
-.hidden otp_context_jump
+.protected otp_context_jump
 .type otp_context_jump, @function
 otp_context_jump:
   .cfi_startproc

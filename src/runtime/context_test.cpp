@@ -236,6 +236,7 @@ TEST_F(context_test, a_hundred_contexts_in_random_order_keep_their_locals_and_ex
   constexpr int contexts = 100;
   const int rounds = with_thread_sanitizer || with_address_sanitizer ? 200 : 2000;
   std::vector<std::unique_ptr<strand>> all;
+  all.reserve(contexts);
   std::vector<long> sums(contexts);
   int wrong = 0;
   for (int id = 0; id < contexts; ++id)
@@ -293,11 +294,13 @@ TEST_F(context_test, threads_switch_among_their_own_contexts_at_once) {
   const int rounds = with_thread_sanitizer || with_address_sanitizer ? 300 : 10'000;
   std::vector<std::thread> threads;
   std::vector<int> finished(4);
+  threads.reserve(finished.size());
   for (std::size_t t = 0; t < finished.size(); ++t)
     threads.emplace_back([&, t] {
       context mine;
       adopt_thread(mine);
       std::vector<std::unique_ptr<strand>> all;
+      all.reserve(16);
       for (int i = 0; i < 16; ++i)
         all.push_back(std::make_unique<strand>(source, [&](strand& me) {
           for (int r = 0; r < rounds; ++r) {

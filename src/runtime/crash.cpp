@@ -443,7 +443,9 @@ void find_system_code() {
   search.allocator = reinterpret_cast<std::uintptr_t>(::dlsym(RTLD_DEFAULT, "malloc"));
   system_code_count = 0;
   ::dl_iterate_phdr(look_at_module, &search);
-  system_code_known = search.libc_found;  // linked statically, libc is part of the program: nothing can be told apart
+  // Linked statically, libc, the unwinder or the C++ library is part of the program, and cannot be told from user code.
+  system_code_known = search.libc_found && in_system_code(reinterpret_cast<std::uintptr_t>(&_Unwind_RaiseException)) &&
+                      in_system_code(reinterpret_cast<std::uintptr_t>(&abi::__cxa_throw));
 }
 
 _Unwind_Reason_Code count_frame(_Unwind_Context*, void* count) {

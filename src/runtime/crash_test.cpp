@@ -321,6 +321,7 @@ TEST_F(crash_test, every_thread_contains_its_own_overflows) {
   const int rounds = with_thread_sanitizer ? 100 : 1000;
   std::atomic<int> contained{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       small_runtime mine;
@@ -350,6 +351,75 @@ TEST_F(crash_test, an_overflow_inside_libc_is_fatal_even_where_containment_is_on
   EXPECT_EQ(left.signal, SIGSEGV) << left.text;
   EXPECT_TRUE(left.says("otp: fatal: stack overflow in process <0.12.3>")) << left.text;
   EXPECT_TRUE(left.says("not contained: it struck inside a system library")) << left.text;
+  source.give(s);
+}
+
+// Calls into the libraries with ever less stack left. Where that ends well, or in user code, everything must still
+// work, for other threads too; where it ends inside a library the program must end, and not hang on a lock that nobody
+// gives back.
+using library_call = int (*)(int);
+library_call call_with_little_stack = nullptr;
+std::size_t stack_left = 0;
+
+[[gnu::noinline]] int call_printf(int n) {
+  char text[128];
+  return std::snprintf(text, sizeof text, "%d %f %s", n, n * 1.5, "x") + std::fprintf(stderr, "%.40f\n", n * 0.1);
+}
+[[gnu::noinline]] int call_malloc(int n) {
+  void* blocks[40];
+  for (int i = 0; i < 40; ++i)
+    blocks[i] = std::malloc(2000U + 16U * static_cast<unsigned>(i) + static_cast<unsigned>(n) % 7);
+  for (void* b : blocks) std::free(b);
+  return n;
+}
+[[gnu::noinline]] int call_throw(int n) {
+  try {
+    throw std::runtime_error("x");
+  } catch (const std::exception& e) {
+    return e.what()[0] + n;
+  }
+}
+void call_all() {
+  for (int i = 0; i < 3; ++i) sink = call_printf(i) + call_malloc(i) + call_throw(i);
+}
+
+TEST_F(crash_test, wherever_in_a_library_call_the_stack_ends_the_program_is_sane_or_dead) {
+  if (with_address_sanitizer || with_thread_sanitizer) GTEST_SKIP() << "interceptors need more stack than is left";
+  stack* s = source.take();
+  runtime.contain = true;
+  int contained = 0;
+  int fatal = 0;
+  int enough = 0;
+  for (library_call call : {call_printf, call_malloc, call_throw})
+    for (stack_left = 300; stack_left < 9000; stack_left += 200) {
+      call_with_little_stack = call;
+      const remains left = in_child([&] {
+        ::alarm(10);
+        run_on(*s, [] {
+          const auto have =
+              static_cast<std::size_t>(static_cast<char*>(__builtin_frame_address(0)) - here().running->low);
+          auto* filler = static_cast<volatile char*>(__builtin_alloca(have - stack_left));
+          filler[0] = 1;
+          sink = call_with_little_stack(sink + filler[0]);
+        });
+        const bool ended_well = runtime.contained == 0;
+        call_all();
+        std::thread(call_all).join();
+        ::_exit(ended_well ? 10 : 11);
+      });
+      if (left.code == 10) {
+        ++enough;
+      } else if (left.code == 11) {
+        ++contained;
+      } else {
+        EXPECT_EQ(left.signal, SIGSEGV) << "with " << stack_left << " bytes left: " << left.text;
+        EXPECT_TRUE(left.says("not contained: it struck inside a system library")) << left.text;
+        ++fatal;
+      }
+    }
+  EXPECT_GT(enough, 0);
+  EXPECT_GT(fatal, 0);
+  EXPECT_GT(contained, 0);
   source.give(s);
 }
 

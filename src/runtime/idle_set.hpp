@@ -1,30 +1,29 @@
-// Which workers are parked, and the protocol by which no work waits while its worker sleeps.
+// Which workers are parked, and the protocol by which no work waits while a worker sleeps.
 //
-// Shape   a worker with nothing to do             whoever has made work
-//           announce(me)                            publishes it (a run queue, an inbox, a timer)
-//           looks at every source of work once      w = claim_any(), or claim(w) if only that worker may run it
-//           parks if there was none                 unparks w if there was one
-//           retract(me)
+// Shape   a worker with nothing to do               whoever has made work
+//           announce(me)                              publishes it (a run queue, an inbox, a timer)
+//           looks at every source of work once        w = claim_any(), or claim(w) if only that worker may run it
+//           parks if there was none                   unparks w if there was one
+//           claimed = !retract(me)
+//           takes one thing to run; rule 5
 // Units   at most 64 workers, numbered from 0.
 //
 // Rules
-//  1. Bit w of idle_ is set by worker w alone (announce). It is cleared by w (retract) or by one claimer; whoever
-//  clears it
+//  1. Bit w of idle_ is set by worker w alone (announce). It is cleared by w (retract) or by one claimer; whoever clears it
 //     knows, since it was one atomic operation. Who claims w must unpark w, and nobody else has to.
-//  2. No lost wake-up. Two fences, one between announce and the look at the sources, one between publishing and the
-//  look at
-//     idle_; fences are totally ordered. If the publisher's is first, the worker's look finds the work. If the worker's
-//     is first, the publisher's look finds the bit, unless somebody has claimed it since; then the worker is being
-//     woken, will announce again before it parks again, and the argument starts anew with that announcement.
-//  3. So the look comes after *each* announce and takes in every source, and the sources are read with plain atomic
-//  loads
+//  2. No lost wake-up. Two fences, one between announce and the look at the sources, one between publishing and the look at
+//     idle_; fences are totally ordered. If the publisher's is first, the worker's look finds the work. If the worker's is
+//     first, the publisher's look finds the bit, unless somebody has claimed it since; then the worker is being woken, will
+//     announce again before it parks again, and the argument starts anew with that announcement.
+//  3. So the look comes after *each* announce and takes in every source, and the sources are read with plain atomic loads
 //     after it (any order will do). A worker that was woken by mistake, or by a timer, loses nothing.
-//  4. retract() false means that a claimer has unparked this worker or is about to. Its token makes the next park()
-//  return at
-//     once, for nothing: cheaper than waiting for it here, and harmless by rule 3.
-//  5. A claim is not a hand-over: the woken worker takes what it finds, and another may have been faster. One item
-//  published is
-//     one worker woken; a worker that finds more than it can do wakes the next one in the same way.
+//  4. retract() false means that a claimer has unparked this worker or is about to. If it has not parked, the token stays and
+//     makes a later park() return at once, for nothing: cheaper than waiting for it here, and harmless by rule 3.
+//  5. No work waits behind a running process while a worker sleeps. One claim pays for one thing published, but the claimed
+//     worker may have been on its way to another. So a worker that was claimed looks, before it runs what it found, whether
+//     there is more, and if so claims and unparks the next worker. It does the same when it has stolen more than the one thing
+//     it runs: it has published that (between the theft and its arrival in the thief's queue, nobody could see it).
+//     retract() synchronises with the claim, so the claimed worker does see what the claim was for.
 #pragma once
 #include <atomic>
 #include <bit>
@@ -35,12 +34,12 @@
 
 namespace otp::detail {
 
-/// The orders of the idle set. The operations on idle_ are relaxed: rule 1 needs their atomicity only, rule 2 the
-/// fences only.
+/// The orders of the idle set. Everything not named here is relaxed: rule 1 needs no more than that it is atomic, and rule 2
+/// has its fences.
 struct idle_set_orders {
   static constexpr auto announced = std::memory_order::seq_cst;  // fence between announce and look, with `published`
-  static constexpr auto published =
-      std::memory_order::seq_cst;  // fence between work and the look at idle_, with `announced`
+  static constexpr auto published = std::memory_order::seq_cst;  // fence between work and the look at idle_, with `announced`
+  static constexpr auto retracted = std::memory_order::acquire;  // from the `published` of whoever claimed us: rule 5
 };
 
 template <class Sync = std_sync, class Orders = idle_set_orders>
@@ -59,9 +58,9 @@ class idle_set {
   }
 
   /// Takes it back; false if somebody has claimed this worker meanwhile. That worker only.
-  bool retract(unsigned worker) noexcept {
-    if ((idle_.load(std::memory_order::relaxed) & bit(worker)) == 0) return false;  // only we could set it again
-    return take(worker);
+  [[nodiscard]] bool retract(unsigned worker) noexcept {
+    if ((idle_.load(Orders::retracted) & bit(worker)) == 0) return false;  // only we could set it again
+    return (idle_.fetch_and(~bit(worker), Orders::retracted) & bit(worker)) != 0;
   }
 
   /// An idle worker, which is the caller's to unpark, or -1 if none is idle. Call it after publishing the work.
@@ -71,7 +70,7 @@ class idle_set {
     while (idle != 0) {
       const auto worker = static_cast<unsigned>(std::countr_zero(idle));
       if (take(worker)) return static_cast<int>(worker);
-      idle &= ~bit(worker);  // it was idle when we looked and got busy: as good as woken for our work
+      idle &= ~bit(worker);  // it has been claimed, or is awake and will look again (rule 2)
     }
     return -1;
   }

@@ -399,7 +399,7 @@ void scheduler::park(worker& w) {
       if (workers_[i]->stalled.load()) deadline = std::min(deadline, workers_[i]->next_timer.load());
   }
   if (anything_for(w) || deadline <= now()) {
-    idle_.retract(w.number);
+    static_cast<void>(idle_.retract(w.number));
     return;
   }
   parks_.fetch_add(1, std::memory_order_relaxed);  // a statistic
@@ -413,7 +413,7 @@ void scheduler::park(worker& w) {
   } else {
     static_cast<void>(w.park.park_until(deadline));
   }
-  idle_.retract(w.number);
+  static_cast<void>(idle_.retract(w.number));
   if (watch_asleep_.load()) {
     std::lock_guard lock(watch_lock_);
     watch_asleep_.store(false);

@@ -222,6 +222,7 @@ TEST(stack_source, trimming_gives_memory_back_to_the_kernel) {
 TEST(stack_source, many_trimmers_and_takers_lose_no_stack) {
   stack_source source;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < (sanitized ? 30 : 200); ++i) {
@@ -337,8 +338,7 @@ TEST(stack_source, locked_memory_falls_back_to_mprotect_says_so_once_and_still_g
     o.notice = told::hear;
     o.notice_argument = &notice;
     stack_source source(o);
-    std::vector<stack*> all;
-    for (int i = 0; i < 100; ++i) all.push_back(source.take());
+    const auto all = take_many(source, 100);
     for (stack* s : all) touch_all(*s);
     for (std::size_t i = 0; i < all.size(); i += 20) {
       const ending child = in_child([s = all[i]] { poke(s->low - 1); });
@@ -417,8 +417,8 @@ TEST(stack_pool, keeps_a_few_and_sends_the_rest_back) {
   stack_source source;
   {
     stack_pool pool(source, {.keep = 10, .batch = 4});
-    std::vector<stack*> all;
-    for (int i = 0; i < 50; ++i) all.push_back(pool.take());
+    std::vector<stack*> all(50);
+    for (stack*& s : all) s = pool.take();
     for (stack* s : all) pool.give(s);
     EXPECT_LE(pool.idle(), 10U);
     EXPECT_EQ(source.count().live, pool.idle());
@@ -433,8 +433,8 @@ TEST(stack_pool, keeps_a_few_and_sends_the_rest_back) {
 TEST(stack_pool, trimming_sends_back_what_was_not_needed_since_the_last_time) {
   stack_source source;
   stack_pool pool(source, {.keep = 64, .batch = 1});
-  std::vector<stack*> all;
-  for (int i = 0; i < 20; ++i) all.push_back(pool.take());
+  std::vector<stack*> all(20);
+  for (stack*& s : all) s = pool.take();
   for (stack* s : all) pool.give(s);
   pool.trim();
   EXPECT_EQ(pool.idle(), 20U);  // all of them were in use since

@@ -24,7 +24,7 @@ struct walk {
   w.seen[0] = current_worker_raw();
   switch_context(w.on->ctx, *w.back);
   w.seen[1] = current_worker_raw();
-  set_current_worker_raw(&w.seen[1]);
+  set_current_worker_raw(&w);
   switch_context(w.on->ctx, *w.back);
   w.seen[2] = current_worker_raw();
 }
@@ -74,7 +74,7 @@ TEST(tls, the_accessor_reads_the_thread_that_runs_not_the_one_that_ran) {
   EXPECT_EQ(w.seen[0], &names[0]);
   EXPECT_EQ(w.seen[1], &names[1]);
   EXPECT_EQ(w.seen[2], &names[2]);
-  EXPECT_EQ(left_behind, &w.seen[1]);  // the setter wrote the slot of the thread that ran it
+  EXPECT_EQ(left_behind, &w);  // the setter wrote the slot of the thread that ran it
   source.give(w.on);
 }
 

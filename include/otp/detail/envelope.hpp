@@ -13,6 +13,7 @@ namespace otp::detail {
 enum class signal : std::uint8_t {
   message,  // a user's value
   request,  // a call that waits for its reply
+  cast,     // a message whose handler its sender named: only servers of its type take it
   reply,    // that request on its way back
   exit,     // a link broke, or somebody called exit(pid, reason)
   link,

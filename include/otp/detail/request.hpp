@@ -22,12 +22,13 @@ struct foreign_waiter;
 enum class request_state : std::uint8_t { pending, writing, replied, failed, abandoned };
 
 struct request_envelope : envelope {
-  request_envelope(const envelope_type* t, const envelope_type* back) noexcept : envelope(t), reply_type(back) {}
+  request_envelope(const envelope_type* t, void (*destroyer)(envelope*)) noexcept : envelope(t), free(destroyer) {}
 
   static constexpr std::uint8_t in_handler = 1;  // the server's handler has not returned yet
   static constexpr std::uint8_t dropped = 2;     // the `from` went away
+  static constexpr std::uint8_t taken = 4;       // the handler was given a `from`
 
-  const envelope_type* reply_type;
+  void (*free)(envelope*);  // what the last reference does
   std::atomic<std::uint32_t> references{2};
   std::atomic<request_state> progress{request_state::pending};
   std::atomic<std::uint8_t> from_flags{0};
@@ -44,10 +45,14 @@ struct request_envelope : envelope {
 };
 
 void drop_reference(request_envelope* r) noexcept(false);
+/// What a request is while it travels back.
+extern const envelope_type reply_signal;
 /// True for exactly one answerer: it may write the reply, then must call finish_reply.
 bool begin_reply(request_envelope& r) noexcept;
 /// Sends the request back to its caller; consumes the callee's reference.
 void finish_reply(request_envelope* r) noexcept;
+/// As finish_reply, for one that begin_reply took and whose `failure` was written.
+void finish_failed(request_envelope* r) noexcept;
 /// Fails the request unless it is decided already; consumes the callee's reference.
 void fail_request(request_envelope* r, const exit_reason& why) noexcept;
 /// The server stops being what the caller waits for: its handler took a `from`.
@@ -65,6 +70,18 @@ void send_request(pid to, request_envelope* r);
 enum class response_state : std::uint8_t { ready, timeout };
 /// Waits until the reply of an asynchronous request has arrived and takes it out of the mailbox.
 response_state wait_response(request_envelope* r, instant deadline);
+/// Waits for the response of any of these; the place of the one that has arrived, or their number at the deadline.
+std::size_t wait_any_response(const std::vector<request_envelope*>& requests, instant deadline);
+/// The holder of an asynchronous request lets go of it: a late reply goes nowhere.
+void abandon_request(request_envelope* r) noexcept;
+/// A `from` that has answered goes away.
+void drop_answered(request_envelope* r) noexcept;
+/// An abandoned process may not answer: it goes no further than here.
+void check_may_reply();
+void require_valid_timeout(duration timeout);
+void require_request(const request_envelope* r);
+instant deadline_after(duration timeout);
+std::vector<std::string> each_once(std::vector<std::string> nodes);
 exit_reason call_failure(exit_reason cause, const char* function, std::string server, std::string_view request,
                          duration timeout);
 

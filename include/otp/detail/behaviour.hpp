@@ -1,0 +1,144 @@
+// What behaviours are built on: a process that is driven message by message, and its synchronous start.
+//
+// Shape   a body is owned by its process and called by the worker that runs it, one call at a time, on whatever stack
+// the
+//         worker has at hand; any call may wait. Nothing here is for users of gen_server and its kin.
+// Source  Erlang's proc_lib.
+#pragma once
+#include <otp/detail/request.hpp>
+#include <otp/process.hpp>
+
+#include <memory>
+
+namespace otp::detail {
+
+/// Tells the starter how a start ended. Shared by starter and process.
+class start_ticket;
+
+class process_body {
+ public:
+  virtual ~process_body() = default;
+  /// The first act. True: go on and take messages; false: done, the process ends with `normal`.
+  virtual bool start() = 0;
+  /// One message, request, stop or system signal, owned by the callee. Only for bodies whose start() returned true.
+  virtual void receive(envelope* e) { destroy(e); }
+  /// Whether work() wants to run before the next message.
+  virtual bool has_work() const noexcept { return false; }
+  virtual void work() {}
+  /// The process ends with `why`; the body is destroyed next.
+  virtual void ended(const exit_reason& why) noexcept { static_cast<void>(why); }
+  /// The process was abandoned: its code may still run. Called by another thread while the process is kept out of the
+  /// runtime; must leave alone what that code uses.
+  virtual void given_up(const exit_reason& why) noexcept { static_cast<void>(why); }
+  /// Told when the process is gone, names and all. Ownership passes to the caller.
+  virtual start_ticket* release_ticket() noexcept { return nullptr; }
+  /// Its name in reports; the view itself must live as long as the program.
+  virtual const std::string_view& type() const noexcept = 0;
+  /// What it is doing, for reports: the handler's message type. Read by other threads: static text only.
+  virtual std::string_view doing() const noexcept { return {}; }
+  /// Whether it reports its own crash, so that nobody else does.
+  virtual bool reports_itself() const noexcept { return false; }
+};
+
+spawned spawn_body(std::unique_ptr<process_body> body, const spawn_options& options);
+
+/// In a body: the process ends with `why` when this call of the body returns.
+void end_with(exit_reason why);
+/// In a body, after user code threw: the process was sent a fatal signal and must not run more of the user's code.
+bool being_ended() noexcept;
+/// The reason that end_with was given in this call, if it was; the process goes on. For loops of one's own.
+std::optional<exit_reason> asked_to_end();
+/// Gives back what the process does not need while it is idle.
+void release_unused();
+bool started_by_proc_lib() noexcept;
+result<void> claim_local_name(std::string_view name, pid process);
+/// An object that lives as long as the caller's runtime; one per key, made when first asked for.
+struct kept {
+  virtual ~kept() = default;
+};
+kept& keep_with_runtime(const void* key, std::unique_ptr<kept> (*make)());
+/// Runs user code: what it threw is the reason, a fatal signal's reason the process's fate. Empty: it returned.
+std::optional<exit_reason> guard_call(void (*call)(void*), void* argument);
+template <class F>
+std::optional<exit_reason> guard(F&& code) {
+  struct thunk {
+    F& f;
+    static void call(void* self) { static_cast<thunk*>(self)->f(); }
+  } t{code};
+  return guard_call(&thunk::call, &t);
+}
+
+/// The request being handled is not handled any more: an abandonment need not fail it.
+void request_done() noexcept;
+/// Whether the caller of a request has given up.
+bool given_up(const request_envelope& r) noexcept;
+void count_expired() noexcept;
+void count_handled() noexcept;
+void count_unhandled() noexcept;
+/// Brackets what an abandonment must not interrupt: see process.hpp.
+class runtime_bracket {
+ public:
+  runtime_bracket();
+  ~runtime_bracket();
+  runtime_bracket(const runtime_bracket&) = delete;
+  runtime_bracket& operator=(const runtime_bracket&) = delete;
+
+ private:
+  void* process_;
+};
+
+/// The next envelope of any kind, waiting for it at most until `timeout`; null at the timeout. For loops of one's own.
+envelope* next_envelope(duration timeout);
+/// Sends an envelope of any kind; false if nobody is there, and it is still the caller's.
+bool deliver_envelope(pid to, envelope* e);
+/// Who is really called `name` in text: the name, or the pid.
+std::string describe(pid process);
+/// The process that the caller was linked to when it was spawned, if it was.
+bool spawned_with_link() noexcept;
+
+// ---- synchronous start -------------------------------------------------------------------------------------------
+
+struct start_outcome {
+  pid process;
+  std::optional<exit_reason> failure;
+  term value;
+};
+
+class start_ticket {
+ public:
+  static start_ticket* make();
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop() noexcept;
+  /// The first of these decides. Called by the process, or when it is gone.
+  void succeeded(pid process, term value = {}) noexcept;
+  void failed(const exit_reason& why) noexcept;
+  /// What failed() shall say once the process is gone, instead of its exit reason.
+  void failed_at_end(exit_reason answer) noexcept { answer_ = std::move(answer); }
+  /// Waits in the starter; false at the timeout.
+  bool wait(duration timeout);
+  const start_outcome& outcome() const noexcept { return outcome_; }
+  bool decided() const noexcept { return decided_.load(std::memory_order_acquire); }
+
+ private:
+  void decide(start_outcome&& outcome) noexcept;
+  std::atomic<int> references_{1};
+  std::atomic<int> claim_{0};
+  std::atomic<bool> decided_{false};  // `outcome_` may be read
+  start_outcome outcome_;
+  std::optional<exit_reason> answer_;  // the process's, until it is gone
+  pid starter_;
+  void* core_ = nullptr;
+};
+
+/// What became of a start.
+struct started {
+  pid process;
+  ref monitor;
+  term value;
+};
+/// Starts a body that was given `ticket` and waits for its outcome, as proc_lib does: at the timeout the process is
+/// killed, and a failed start returns when the process is gone.
+result<started> start_body(std::unique_ptr<process_body> body, start_ticket* ticket, const spawn_options& options,
+                           duration timeout);
+
+}  // namespace otp::detail

@@ -1,0 +1,92 @@
+// Names beyond the local ones: global and via.
+#include <otp/server_name.hpp>
+
+#include "behaviours/global_names.hpp"
+
+namespace otp {
+
+namespace detail {
+
+bool global_names::register_name(const term& key, pid process) {
+  std::lock_guard lock(lock_);
+  for (entry& e : entries_)
+    if (e.key == key) {
+      if (is_alive(e.holder)) return false;
+      e.holder = process;
+      return true;
+    }
+  entries_.push_back({key, process});
+  return true;
+}
+
+void global_names::unregister_name(const term& key) {
+  std::lock_guard lock(lock_);
+  std::erase_if(entries_, [&](const entry& e) { return e.key == key; });
+}
+
+std::optional<pid> global_names::whereis_name(const term& key) const {
+  std::lock_guard lock(lock_);
+  for (const entry& e : entries_)
+    if (e.key == key && is_alive(e.holder)) return e.holder;
+  return std::nullopt;
+}
+
+global_names& globals() {
+  static const char key = 0;
+  return static_cast<global_names&>(
+      keep_with_runtime(&key, []() -> std::unique_ptr<kept> { return std::make_unique<global_names>(); }));
+}
+
+}  // namespace detail
+
+std::optional<pid> server_name::whereis() const {
+  switch (kind_) {
+    case kind::none: return std::nullopt;
+    case kind::local: return otp::whereis(text_);
+    case kind::global: return detail::globals().whereis_name(key_);
+    case kind::via: return registry_->whereis_name(key_);
+  }
+  return std::nullopt;
+}
+
+result<void> server_name::claim(pid process) const {
+  auto taken = [&]() -> result<void> {
+    auto holder = whereis();
+    return std::unexpected(exit_reason::of_pid(exit_reason::kind::already_started, holder.value_or(pid())));
+  };
+  switch (kind_) {
+    case kind::none: return {};
+    case kind::local: return detail::claim_local_name(text_, process);
+    case kind::global: return detail::globals().register_name(key_, process) ? result<void>() : taken();
+    case kind::via: return registry_->register_name(key_, process) ? result<void>() : taken();
+  }
+  return {};
+}
+
+// A local name goes with its process; the others have to be given back.
+void server_name::release() const noexcept {
+  try {
+    if (kind_ == kind::global) detail::globals().unregister_name(key_);
+    if (kind_ == kind::via) registry_->unregister_name(key_);
+  } catch (...) {
+    // A registry that fails to forget a dead process will find it dead.
+  }
+}
+
+term server_name::id() const {
+  if (kind_ == kind::local) return term(text_);
+  return key_;
+}
+
+std::string server_name::to_string() const {
+  switch (kind_) {
+    case kind::none: return "none";
+    case kind::local: return detail::quoted(text_);
+    case kind::global: return "{global, " + key_.to_string() + "}";
+    case kind::via:
+      return "{via, " + (registry_ ? registry_->to_string() : std::string("none")) + ", " + key_.to_string() + "}";
+  }
+  return {};
+}
+
+}  // namespace otp

@@ -1,0 +1,14 @@
+#include "behaviours/system_request.hpp"
+
+namespace otp::detail {
+
+namespace {
+constinit const envelope_type system_signal = {signal::system, nullptr,
+                                               [](envelope* e) { drop_reference(static_cast<request_envelope*>(e)); },
+                                               [](const envelope*) -> const void* { return nullptr; }};
+}  // namespace
+
+system_request::system_request(system_op what)
+    : reply_envelope(&system_signal, [](envelope* e) { delete static_cast<system_request*>(e); }), op(what) {}
+
+}  // namespace otp::detail

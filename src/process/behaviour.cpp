@@ -1,0 +1,218 @@
+// What behaviours are built on: see otp/detail/behaviour.hpp.
+#include <otp/detail/behaviour.hpp>
+#include <otp/receive.hpp>
+
+#include "process/request_core.hpp"
+#include "process/runtime_core.hpp"
+
+namespace otp::detail {
+
+spawned spawn_body(std::unique_ptr<process_body> body, const spawn_options& options) {
+  runtime_core& core = require_runtime("start");
+  process* parent = current_process();
+  if (parent) check_abandoned(*parent);
+  return spawn_body(core, parent, std::move(body), options);
+}
+
+void end_with(exit_reason why) {
+  process& p = require_process("end_with");
+  runtime_section section(p);
+  if (p.dying || p.over) return;
+  p.over = true;
+  p.fate = std::move(why);
+}
+
+bool being_ended() noexcept {
+  process* p = current_process();
+  return p && p->dying;
+}
+
+std::optional<exit_reason> guard_call(void (*call)(void*), void* argument) {
+  process& p = require_process("guard");
+  return guarded(p, [&] { call(argument); });
+}
+
+void request_done() noexcept {
+  if (process* p = current_process()) p->handling = nullptr;
+}
+
+bool given_up(const request_envelope& r) noexcept {
+  if (r.progress.load() == request_state::abandoned) return true;
+  worker* w = scheduler::current();
+  return w && r.deadline <= w->cached_now;  // a clock that is behind errs towards running the request
+}
+
+std::optional<exit_reason> asked_to_end() {
+  process& p = require_process("loop");
+  if (!p.over) return std::nullopt;
+  runtime_section section(p);
+  p.over = false;
+  p.reported = true;
+  return std::exchange(p.fate, exit_reason());
+}
+
+void release_unused() {
+  process& p = require_process("hibernate");
+  runtime_section section(p);
+  process_extra* extra = p.extra;
+  if (!extra) return;
+  if (extra->links.empty()) extra->links.clear();
+  if (extra->monitors.empty()) extra->monitors.clear();
+  if (extra->monitored_by.empty()) extra->monitored_by.clear();
+  if (extra->timers.empty()) extra->timers.clear();
+}
+
+namespace {
+void count_here(counter which) noexcept {
+  if (runtime_core* core = runtime_core::current()) core->count(which);
+}
+}  // namespace
+
+void count_expired() noexcept { count_here(counter::expired); }
+void count_handled() noexcept { count_here(counter::handled); }
+void count_unhandled() noexcept { count_here(counter::unhandled); }
+
+runtime_bracket::runtime_bracket() : process_(current_process()) {
+  if (process_) runtime_section::enter(*static_cast<process*>(process_));
+}
+runtime_bracket::~runtime_bracket() {
+  if (process_) static_cast<process*>(process_)->phase.store(phase::in_user, std::memory_order_release);
+}
+
+envelope* next_envelope(duration timeout) {
+  process& p = require_process("receive");
+  runtime_core& core = *runtime_core::current();
+  check_fate(p);
+  nanos start = core.sched.now();
+  nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
+  for (bool last = false;;) {
+    {
+      runtime_section section(p);
+      intake(core, p);
+      if (envelope* e = take_first(core, p)) {
+        if (e->type->kind == signal::request) p.handling = static_cast<request_envelope*>(e);
+        return e;
+      }
+    }
+    if (last) return nullptr;
+    wait_state w;
+    w.deadline = deadline;
+    w.wants = [](wait_state&, envelope&) { return true; };
+    wait(p, w);
+    last = w.timed_out;
+  }
+}
+
+bool deliver_envelope(pid to, envelope* e) { return deliver(require_runtime("send"), to, e); }
+
+std::string describe(pid who) {
+  runtime_core* core = runtime_core::current();
+  return core ? core->describe(who) : who.to_string();
+}
+
+bool spawned_with_link() noexcept {
+  process* p = current_process();
+  return p && p->linked_at_spawn;
+}
+
+// ---- synchronous start -------------------------------------------------------------------------------------------
+
+start_ticket* start_ticket::make() {
+  auto* t = new start_ticket;
+  t->starter_ = self();
+  t->core_ = runtime_core::current();
+  return t;
+}
+
+void start_ticket::drop() noexcept {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+void start_ticket::decide(start_outcome&& outcome) noexcept {
+  if (claim_.exchange(1) != 0) return;
+  outcome_ = std::move(outcome);
+  decided_.store(true, std::memory_order_release);
+  if (core_) send_wake(*static_cast<runtime_core*>(core_), starter_, this);
+}
+
+void start_ticket::succeeded(pid process, term value) noexcept {
+  decide({.process = process, .failure = {}, .value = std::move(value)});
+}
+
+void start_ticket::failed(const exit_reason& why) noexcept {
+  decide({.process = {}, .failure = answer_ ? std::move(*answer_) : why, .value = {}});
+}
+
+bool start_ticket::wait(duration timeout) {
+  process& p = require_process("start");
+  runtime_core& core = *runtime_core::current();
+  nanos start = timeout == infinity ? 0 : core.sched.now();
+  wait_state w;
+  w.token = this;
+  w.deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
+  while (!decided()) {
+    w.satisfied = false;
+    detail::wait(p, w);
+    if (w.timed_out) return decided();
+  }
+  return true;
+}
+
+// Waits for the down message of a monitor of one's own.
+static void wait_for_down(ref watch) {
+  const pattern down_of{&value_envelope<down>::type_of,
+                        [](const void* wanted, const envelope& e) {
+                          return static_cast<const value_envelope<down>&>(e).value.reference ==
+                                 *static_cast<const ref*>(wanted);
+                        },
+                        &watch};
+  std::size_t which = 0;
+  destroy(receive_envelope(&down_of, 1, infinity, which));
+}
+
+result<started> start_body(std::unique_ptr<process_body> body, start_ticket* ticket, const spawn_options& options,
+                           duration timeout) {
+  struct holder {
+    start_ticket* t;
+    ~holder() { t->drop(); }
+  } mine{ticket};
+  if (timeout.count() < 0)
+    throw bad_argument("start: the timeout is " + integer_text(timeout.count()) +
+                       " ns; give 0, a positive duration or otp::infinity");
+  spawned made = spawn_body(std::move(body), options);
+  if (!current_process()) throw bad_argument("start: only a process can wait for a start; call it inside otp::run");
+  if (!ticket->wait(timeout)) {
+    // Too late: the process is killed, and the starter is not hurt by it.
+    if (options.link) unlink(made.pid);
+    ref watch = made.monitor ? made.monitor : monitor(made.pid);
+    exit(made.pid, reason::kill);
+    wait_for_down(watch);
+    return std::unexpected(exit_reason(reason::timeout));
+  }
+  const start_outcome& outcome = ticket->outcome();
+  if (outcome.failure) {
+    if (made.monitor) demonitor(made.monitor, {.flush = true});
+    return std::unexpected(*outcome.failure);
+  }
+  return started{.process = made.pid, .monitor = made.monitor, .value = outcome.value};
+}
+
+}  // namespace otp::detail
+
+namespace otp::detail {
+
+result<void> claim_local_name(std::string_view name, pid process) {
+  return try_register(require_runtime("register_name"), name, process);
+}
+
+kept& keep_with_runtime(const void* key, std::unique_ptr<kept> (*make)()) {
+  struct holder final : runtime_service {
+    holder(const void* k, std::unique_ptr<kept> o) : runtime_service(k), object(std::move(o)) {}
+    std::unique_ptr<kept> object;
+  };
+  auto& service = require_runtime("keep").service(
+      key, [&](runtime_core&) -> std::unique_ptr<runtime_service> { return std::make_unique<holder>(key, make()); });
+  return *static_cast<holder&>(service).object;
+}
+
+}  // namespace otp::detail

@@ -1,0 +1,70 @@
+#include <otp/proc_lib.hpp>
+
+#include "process/runtime_core.hpp"
+
+namespace otp {
+
+namespace detail {
+
+namespace {
+
+class proc_lib_body final : public process_body {
+ public:
+  proc_lib_body(unique_function f, const std::string_view& type, start_ticket* ticket)
+      : function_(std::move(f)), type_(type), ticket_(ticket) {}
+  bool start() override {
+    function_();
+    return false;
+  }
+  start_ticket* release_ticket() noexcept override { return std::exchange(ticket_, nullptr); }
+  void given_up(const exit_reason& why) noexcept override {
+    if (ticket_) ticket_->failed(why);
+  }
+  const std::string_view& type() const noexcept override { return type_; }
+  start_ticket* ticket() const noexcept { return ticket_; }
+
+ private:
+  unique_function function_;
+  const std::string_view& type_;
+  start_ticket* ticket_;
+};
+
+proc_lib_body* mine() noexcept {
+  process* p = current_process();
+  return p ? dynamic_cast<proc_lib_body*>(p->body) : nullptr;
+}
+
+}  // namespace
+
+bool started_by_proc_lib() noexcept { return mine() != nullptr; }
+
+}  // namespace detail
+
+namespace proc_lib {
+
+result<otp::detail::started> detail::start(otp::detail::unique_function body, const std::string_view& type,
+                                           options how) {
+  if (!body) throw bad_argument("proc_lib.start: the function object is empty; give one that can be called");
+  auto* ticket = otp::detail::start_ticket::make();
+  otp::detail::ticket_holder holder(ticket);
+  auto made = std::make_unique<otp::detail::proc_lib_body>(std::move(body), type, ticket);
+  ticket->add_reference();  // the body's
+  return otp::detail::start_body(std::move(made), holder.release(), how.spawn, how.timeout);
+}
+
+void init_ack(term value) {
+  auto* body = otp::detail::mine();
+  if (!body) throw bad_argument("init_ack: this process was not started by proc_lib");
+  body->ticket()->succeeded(self(), std::move(value));
+}
+
+void init_fail(exit_reason why) {
+  auto* body = otp::detail::mine();
+  if (!body) throw bad_argument("init_fail: this process was not started by proc_lib");
+  body->ticket()->failed_at_end(why);
+  throw exited(std::move(why));
+}
+
+}  // namespace proc_lib
+
+}  // namespace otp
