@@ -5,6 +5,8 @@
 #pragma once
 #include <otp/detail/envelope.hpp>
 
+#include <optional>
+
 namespace otp {
 
 /// Any message. `get_if<T>()` looks, `take<T>()` moves out.
@@ -89,7 +91,7 @@ struct timer_expired {
 /// {cancel_timer, Ref, Result}: what an asynchronous cancel sends.
 struct timer_cancelled {
   ref timer;
-  std::int64_t remaining = -1;  ///< nanoseconds, -1 if it had fired or was not there
+  std::optional<duration> remaining;  ///< none if it had fired, was cancelled before, or never was
   std::string to_string() const;
 };
 

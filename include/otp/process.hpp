@@ -111,7 +111,7 @@ server<Server> self(const Server*) noexcept {
 }
 /// The process that spawned the caller; none for the first one.
 pid parent() noexcept;
-/// False from the moment the process begins to end.
+/// False from the moment the process begins to end, and once an exit signal that will end it has reached it.
 bool is_alive(pid process) noexcept;
 
 // ---- sending -----------------------------------------------------------------------------------------------------
@@ -228,11 +228,12 @@ struct process_info {
   std::vector<otp::pid> links;
   std::vector<otp::pid> monitors;  ///< whom it watches
   std::vector<otp::pid> monitored_by;
-  std::vector<std::string> messages;  ///< as text, in order of arrival
+  std::vector<std::string> messages;  ///< the first 1000 as text, in order of arrival
   std::vector<std::pair<term, term>> dictionary;
 };
 
-/// Asks about a live process, also one that is busy; it is not disturbed. None if it is dead.
+/// Asks about a live process, also one that is busy; it is not disturbed. None if it is dead. The answer takes in what
+/// was sent to the process before.
 std::optional<process_info> info(pid process);
 /// All live processes of the caller's runtime.
 std::vector<pid> processes();
@@ -246,5 +247,18 @@ void sleep(duration length);
 void yield();
 /// Gives back what the caller does not need while it waits for its next message, then waits until there is one.
 void hibernate();
+
+namespace detail {
+[[noreturn]] void hibernate_into(unique_function resume);
+}
+/// Drops the caller's whole stack: destructors run, nothing of it is kept while the process waits. As soon as a message
+/// is in its mailbox, at once if one is, the process goes on with `resume()` and ends when that returns. The message
+/// stays in the mailbox. Travels up the stack as an exception of a private type: `catch (...)` has to throw it on.
+/// For processes that run a function; a server hibernates by what its handler returns.
+template <class F>
+  requires std::invocable<std::decay_t<F>&>
+[[noreturn]] void hibernate(F&& resume) {
+  detail::hibernate_into(detail::checked(std::forward<F>(resume)));
+}
 
 }  // namespace otp

@@ -62,10 +62,15 @@ struct clause {
   }
   static result run(H& handler, envelope* e) {
     message owned(e);
+    parameter* value = nullptr;
     if constexpr (std::is_same_v<parameter, message>)
-      return handler(std::move(owned));
+      value = &owned;
     else
-      return handler(std::move(*owned.get_if<parameter>()));
+      value = owned.get_if<parameter>();
+    if constexpr (std::is_invocable_v<H&, parameter>)
+      return handler(std::move(*value));
+    else
+      return handler(*value);  // a handler that takes a reference
   }
 };
 template <class Guard, class F>

@@ -30,7 +30,8 @@ struct timer_request {
   term wrapped{};
 };
 ref arm_timer(timer_request request);
-ref apply_later(duration delay, duration every, unique_function function);
+ref apply_once(duration delay, unique_function function);
+ref apply_every(duration period, unique_function function);
 instant after_now(duration delay);  ///< throws bad_argument for a negative one; saturates
 
 template <class T>
@@ -65,10 +66,18 @@ ref send_at(instant when, pid to, T&& value) {
   request.to = to;
   return detail::arm_timer(std::move(request));
 }
+template <class T>
+ref send_at(instant when, std::string_view name, T&& value) {
+  auto request = detail::one_shot(when, std::forward<T>(value));
+  request.name = name;
+  return detail::arm_timer(std::move(request));
+}
 
 /// As send_after, but what arrives is `timer_expired{ref, payload}`.
 ref start_timer(duration delay, pid to, term payload);
 ref start_timer(duration delay, std::string_view name, term payload);
+ref start_timer_at(instant when, pid to, term payload);
+ref start_timer_at(instant when, std::string_view name, term payload);
 
 /// Sends a copy of `value` every `period`, first after one period, until cancelled or the target ends.
 template <class T>
@@ -79,18 +88,20 @@ ref send_interval(duration period, pid to, const T& value) {
   request.copy = &detail::copy_payload<detail::stored_message<T>>;
   return detail::arm_timer(std::move(request));
 }
-/// Runs a function in a fresh process, once or every period.
+/// Runs a function in a fresh process, once or every period. A run that takes longer than a period does not hold the next
+/// one up: they then share the function object.
 template <class F>
 ref apply_after(duration delay, F&& function) {
-  return detail::apply_later(delay, {}, detail::checked(std::forward<F>(function)));
+  return detail::apply_once(delay, detail::checked(std::forward<F>(function)));
 }
 template <class F>
 ref apply_interval(duration period, F&& function) {
-  return detail::apply_later(period, period, detail::checked(std::forward<F>(function)));
+  return detail::apply_every(period, detail::checked(std::forward<F>(function)));
 }
 ref exit_after(duration delay, pid process, exit_reason why);
 ref exit_after(duration delay, std::string_view name, exit_reason why);
 ref kill_after(duration delay, pid process);
+ref kill_after(duration delay, std::string_view name);
 
 /// What was left if the timer was still pending: its message will not come. None if it fired, was cancelled, or never
 /// was.

@@ -42,7 +42,7 @@ class flat_table {
   /// Adds an entry whose key is not there yet. Strong guarantee.
   Value& insert(const Key& key, Value value) {
     entries_.push_back({key, std::move(value)});
-    if (entries_.size() > plain_max) {
+    if (entries_.size() > plain_max || !index_.empty()) {  // a table that was large keeps its index
       try {
         if (entries_.size() * 2 > index_.size())
           rebuild(entries_.size() * 4);

@@ -85,12 +85,19 @@ bool visit(runtime_core& core, pid who, void (*look)(process&, void*), void* arg
     return true;
   }
   std::lock_guard lock(core.visit_lock);
+  struct held {
+    process& host;
+    attention after = attention::none;
+    ~held() { host.attention.store(after, std::memory_order_release); }  // also when `look` throws
+  } visitor{*p};
   p->attention.store(attention::hold);
   heavy_barrier();  // the cold side of runtime_section's light_barrier
   while (p->phase.load(std::memory_order_acquire) == phase::in_runtime) std::this_thread::yield();
   bool there = p->id.load(std::memory_order_acquire) == who.value() && !p->exiting;
-  if (there) look(*p, argument);
-  p->attention.store(there && fence ? attention::fence : attention::none, std::memory_order_release);
+  if (there) {
+    if (fence) visitor.after = attention::fence;
+    look(*p, argument);
+  }
   return there;
 }
 

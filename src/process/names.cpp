@@ -34,7 +34,9 @@ result<void> try_register(runtime_core& core, std::string_view name, pid who) {
     return refuse("process " + who.to_string() + " is registered as " + quoted(named->second) + " already");
   p->named.store(true);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (p->in.closed()) return refuse("process " + who.to_string() + " is not alive");
+  // The place may have changed its tenant since the look above: then the mark is on somebody who has no name, who only
+  // looks here for nothing when it ends.
+  if (p->in.closed() || core.table.find(who) != p) return refuse("process " + who.to_string() + " is not alive");
   core.names_of.emplace(who.value(), std::move(copy));
   try {
     core.names.emplace(std::move(key), who);

@@ -20,7 +20,7 @@ std::string timer_expired::to_string() const {
 }
 std::string timer_cancelled::to_string() const {
   return "{cancel_timer, " + timer.to_string() + ", " +
-         (remaining < 0 ? std::string("false") : integer_text(remaining)) + "}";
+         (remaining ? integer_text(remaining->count()) + " ns" : std::string("false")) + "}";
 }
 
 pid self() noexcept {
@@ -31,12 +31,6 @@ pid self() noexcept {
 pid parent() noexcept {
   process* p = current_process();
   return p ? pid(p->parent) : pid();
-}
-
-bool is_alive(pid who) noexcept {
-  runtime_core* core = runtime_core::current();
-  process* p = core ? core->table.find(who) : nullptr;
-  return p && !p->in.closed();
 }
 
 // ---- ending ------------------------------------------------------------------------------------------------------
@@ -53,7 +47,7 @@ void exit(pid who, exit_reason why) {
   if (me && who == me->self()) {
     runtime_section section(*me);
     intake(core, *me);
-  } else if (kill && is_alive(who)) {
+  } else if (kill && core.table.find(who)) {
     start_kill_budget(core, who);
   }
   if (me && who == me->self()) check_fate(*me);
@@ -275,6 +269,7 @@ term put(term key, term value) {
 
 term get(const term& key) {
   process& p = require_process("get");
+  runtime_section section(p);  // a visitor may give the process its tables
   if (p.extra)
     for (auto& [k, v] : p.extra->dictionary)
       if (k == key) return v;
@@ -283,8 +278,8 @@ term get(const term& key) {
 
 term erase(const term& key) {
   process& p = require_process("erase");
-  if (!p.extra) return {};
   runtime_section section(p);
+  if (!p.extra) return {};
   auto& dictionary = p.extra->dictionary;
   for (auto it = dictionary.begin(); it != dictionary.end(); ++it)
     if (it->first == key) {
@@ -297,6 +292,7 @@ term erase(const term& key) {
 
 std::vector<term> get_keys() {
   process& p = require_process("get_keys");
+  runtime_section section(p);
   std::vector<term> keys;
   if (p.extra)
     for (auto& [k, v] : p.extra->dictionary) keys.push_back(k);
@@ -305,6 +301,7 @@ std::vector<term> get_keys() {
 
 std::vector<term> get_keys(const term& value) {
   process& p = require_process("get_keys");
+  runtime_section section(p);
   std::vector<term> keys;
   if (p.extra)
     for (auto& [k, v] : p.extra->dictionary)
@@ -314,11 +311,13 @@ std::vector<term> get_keys(const term& value) {
 
 pid group_leader() {
   process& p = require_process("group_leader");
+  runtime_section section(p);
   return p.extra && p.extra->group_leader ? p.extra->group_leader : pid();
 }
 
 void set_group_leader(pid leader, pid of) {
   runtime_core& core = require_runtime("set_group_leader");
+  if (!leader) throw bad_argument("set_group_leader: the leader is not a process; give a pid");
   // Written by a visitor: the process reads it in its own time, like everything about itself.
   bool there = visit(core, of, [](process& p, void* l) { p.more().group_leader = *static_cast<pid*>(l); }, &leader);
   if (!there) throw bad_argument("set_group_leader: process " + of.to_string() + " is not alive");
@@ -326,104 +325,8 @@ void set_group_leader(pid leader, pid of) {
 
 void set_label(std::string text) {
   process& p = require_process("set_label");
-  process_extra& extra = p.more();
   runtime_section section(p);
-  extra.label = std::move(text);
+  p.more().label = std::move(text);
 }
-
-std::optional<std::string> label(pid who) {
-  struct answer {
-    std::string text;
-  } a;
-  bool there = visit(
-      require_runtime("label"), who,
-      [](process& p, void* out) {
-        if (p.extra) static_cast<answer*>(out)->text = p.extra->label;
-      },
-      &a);
-  if (!there || a.text.empty()) return std::nullopt;
-  return a.text;
-}
-
-// ---- information -------------------------------------------------------------------------------------------------
-
-std::optional<process_info> info(pid who) {
-  runtime_core& core = require_runtime("info");
-  process* me = current_process();
-  if (me && me->self() == who) {
-    runtime_section section(*me);
-    intake(core, *me);
-  }
-  struct request {
-    runtime_core& core;
-    process_info answer;
-    bool own;
-  } r{core, {}, me && me->self() == who};
-  bool there = visit(
-      core, who,
-      [](process& p, void* argument) {
-        auto& [its_core, a, own] = *static_cast<request*>(argument);
-        a.pid = p.self();
-        a.type = p.body ? std::string(p.body->type()) : std::string();
-        a.status = own                                                  ? process_status::running
-                   : p.phase.load() == phase::waiting                   ? process_status::waiting
-                   : p.phase.load() == phase::in_user                   ? process_status::running
-                   : p.started && p.in.count() == 0 && !p.queued.load() ? process_status::waiting
-                                                                        : process_status::runnable;
-        if (p.dying) a.status = process_status::exiting;
-        a.parent = pid(p.parent);
-        a.trap_exit = p.trap_exit.load();
-        a.priority = static_cast<priority>(p.priority.load());
-        a.message_queue_len = p.in.count() + p.queued.load();
-        if (mailbox_account* account = p.account.load()) {
-          a.message_queue_len = account->count.load();
-          a.message_queue_bytes = account->bytes.load();
-        }
-        if (p.first)
-          a.oldest_message_age = std::chrono::milliseconds(milliseconds(its_core.sched.coarse_now()) - p.oldest_at);
-        a.messages_in = p.messages_in.load();
-        a.reductions = p.reductions.load();
-        a.time_running = duration(static_cast<duration::rep>(p.running_ns.load()));
-        a.stack_size = p.own_stack ? p.own_stack_size : p.stk ? its_core.sched.stacks().stack_size() : 0;
-        if (p.link0) a.links.push_back(pid(p.link0));
-        for (envelope* e = p.first; e; e = e->next)
-          if (a.messages.size() < 1000 && e->type->record)
-            a.messages.push_back(e->type->record->text(e->type->payload(e)));
-        if (!p.extra) return;
-        a.label = p.extra->label;
-        a.group_leader = p.extra->group_leader;
-        for (auto& [peer, record] : p.extra->links)
-          if (record.unlinking == 0) a.links.push_back(pid(peer));
-        for (auto& [number, record] : p.extra->monitors)
-          if (record.monitoring) a.monitors.push_back(record.target);
-        for (auto& [watcher, unused] : p.extra->monitored_by) a.monitored_by.push_back(pid(watcher.first));
-        a.dictionary = p.extra->dictionary;
-      },
-      &r);
-  if (!there) return std::nullopt;
-  {
-    std::lock_guard lock(core.names_lock);
-    if (auto named = core.names_of.find(who.value()); named != core.names_of.end()) r.answer.name = named->second;
-  }
-  return std::move(r.answer);
-}
-
-namespace {
-
-std::vector<pid> all_processes(const runtime_core& core) {
-  std::vector<pid> all;
-  for (std::uint32_t i = 1; i <= core.table.end(); ++i)
-    if (process* p = core.table.at(i)) {
-      pid who(p->id.load());
-      if (who.index() == i && !p->in.closed()) all.push_back(who);
-    }
-  return all;
-}
-
-}  // namespace
-
-std::vector<pid> processes() { return all_processes(require_runtime("processes")); }
-std::size_t process_count() { return require_runtime("process_count").table.live(); }
-std::vector<pid> runtime::processes() const { return all_processes(*core_); }
 
 }  // namespace otp

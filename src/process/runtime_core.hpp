@@ -193,6 +193,11 @@ void check_fate(process&);
 /// The private type that unwinds a process which was sent a fatal exit signal.
 struct unwind {};
 
+/// What hibernate(f) unwinds the stack with.
+struct hibernation {
+  unique_function resume;
+};
+
 /// True in a terminate handler for an exception that this library throws into user code by itself.
 bool in_flight_is_ours() noexcept;
 

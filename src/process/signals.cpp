@@ -116,7 +116,7 @@ send_status send_user(runtime_core& core, pid to, envelope* e) {
         a->waiting.push_back(sender->self());
       }
       if (a->limits.max_messages && a->count.load() < a->limits.max_messages) continue;  // room came meanwhile
-      if (!is_alive(to)) continue;
+      if (p->in.closed()) continue;
       wait_state w;
       w.token = a;
       wait(*sender, w);

@@ -18,13 +18,28 @@ namespace {
 class function_body final : public process_body {
  public:
   function_body(unique_function f, const std::string_view& type) : function_(std::move(f)), type_(type) {}
-  bool start() override {
-    function_();
-    return false;
+  bool start() override { return hibernates(); }
+  // Between two functions it hibernates: any message is a reason to go on, and stays where it is.
+  bool has_work() const noexcept override { return current_process()->first != nullptr; }
+  void work() override {
+    if (!hibernates()) exit(reason::normal);
   }
   const std::string_view& type() const noexcept override { return type_; }
 
  private:
+  // Runs the function. True: it left for another one, which waits for a message.
+  bool hibernates() {
+    unique_function next;
+    try {
+      function_();
+    } catch (hibernation& left_by) {
+      next = std::move(left_by.resume);
+    }
+    if (!next) return false;
+    function_ = std::move(next);  // what the one before held is destroyed with `next`
+    return true;
+  }
+
   unique_function function_;
   const std::string_view& type_;
 };
@@ -237,6 +252,8 @@ void step(runnable& r, worker& w) {
 spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_body> body,
                    const spawn_options& options) {
   check_options(options);
+  if ((options.link || options.monitor) && !parent)
+    throw bad_argument("spawn: only a process can link to a new one or monitor it; spawn it from a process");
   if (core.stopping.load() && !parent)
     throw exited(
         exit_reason(exit_reason::kind::stopping, "the runtime is stopping; no process can be started from outside"));
@@ -310,6 +327,16 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
 
 std::unique_ptr<process_body> make_function_body(unique_function f, const std::string_view& type) {
   return std::make_unique<function_body>(std::move(f), type);
+}
+
+void hibernate_into(unique_function resume) {
+  process& p = require_process("hibernate");
+  if (!resume) throw bad_argument("hibernate: the function object is empty; give one that can be called");
+  if (!dynamic_cast<function_body*>(p.body))
+    throw bad_argument("hibernate: only a process that runs a function can leave it; a server's handler returns that "
+                       "it wants to hibernate");
+  check_fate(p);
+  throw hibernation{std::move(resume)};
 }
 
 spawned spawn_function(unique_function body, const std::string_view& type, const spawn_options& options) {

@@ -47,7 +47,7 @@ class timer_table {
   bool act(entry& e, envelope* message) noexcept;
   entry* find(shard&, std::uint64_t number) noexcept;
   void free_entry(shard&, entry&) noexcept;
-  bool take_out(std::uint64_t number, nanos* deadline, pid* target) noexcept;
+  bool take_out(std::uint64_t number, nanos* deadline, pid* target, bool wait) noexcept;
   shard& shard_of(std::uint64_t number) noexcept { return shards_[number % shard_count]; }
 
   runtime_core& core_;

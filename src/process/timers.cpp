@@ -1,6 +1,8 @@
 #include "process/control.hpp"
 #include "process/timer_table.hpp"
 
+#include <thread>
+
 namespace otp::detail {
 
 namespace {
@@ -124,9 +126,10 @@ ref timer_table::arm(timer_request request) {
 }
 
 // Takes a pending timer out; false if it is not pending.
-bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target) noexcept {
+bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, bool wait) noexcept {
   shard& s = shard_of(number);
   timer_request taken;
+  entry* busy = nullptr;
   {
     std::lock_guard lock(s.lock);
     entry* e = find(s, number);
@@ -138,8 +141,15 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target) n
       e->request.payload = nullptr;
       free_entry(s, *e);
     } else {
+      if (e->now == state::firing) busy = e;
       e->now = state::cancelled;  // the expiry has begun and will find this
     }
+  }
+  // An interval timer that sends its message at this moment: it shall have arrived before the canceller goes on.
+  for (bool over = !busy || !wait; !over;) {
+    std::this_thread::yield();
+    std::lock_guard lock(s.lock);
+    over = busy->number != number;
   }
   try {
     if (taken.payload) destroy(taken.payload);
@@ -153,7 +163,7 @@ std::optional<duration> timer_table::cancel(ref timer) {
   if (!timer) throw bad_argument("cancel_timer: this is not a reference; give what send_after or start_timer returned");
   nanos deadline = 0;
   pid target;
-  if (!take_out(timer.number(), &deadline, &target)) return std::nullopt;
+  if (!take_out(timer.number(), &deadline, &target, true)) return std::nullopt;
   process* me = current_process();
   if (me && target == me->self()) {
     runtime_section section(*me);
@@ -168,7 +178,7 @@ std::optional<duration> timer_table::cancel(ref timer) {
 void timer_table::target_ended(std::uint64_t number) noexcept {
   nanos deadline = 0;
   pid target;
-  take_out(number, &deadline, &target);
+  take_out(number, &deadline, &target, false);  // whatever it sends finds nobody
 }
 
 std::optional<duration> timer_table::read(ref timer) {
@@ -193,13 +203,15 @@ void timer_table::fired(timer& t) noexcept {
 void timer_table::expire(entry& e) noexcept {
   shard& s = shard_of(e.number);
   bool repeats = false;
+  bool fires = false;
   {
     std::lock_guard lock(s.lock);
-    if (e.now == state::armed) e.now = state::firing;
+    fires = e.now == state::armed;
+    if (fires) e.now = state::firing;
     repeats = e.request.every.count() > 0;
   }
   bool go_on = false;
-  if (e.now == state::firing) {  // only a cancel changes it now, and does not touch the request
+  if (fires) {  // a cancel may change the state now, but does not touch the request
     envelope* message = nullptr;
     bool ready = true;
     if (!repeats) {
@@ -251,13 +263,13 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
       auto held = core_.whereis(r.name);
       if (held) to = *held;
     }
+    if (r.to && r.every.count() == 0) {
+      // The target forgets the timer when its message arrives; the number travels ahead of it.
+      auto* gone = new control_envelope(&timer_gone_type, pid(), e.number);
+      if (!deliver(core_, r.to, gone)) destroy(gone);
+    }
     switch (r.action) {
       case timer_request::what::send: {
-        if (r.to && r.every.count() == 0) {
-          // The target forgets the timer when its message arrives; the number travels ahead of it.
-          auto* gone = new control_envelope(&timer_gone_type, pid(), e.number);
-          if (!deliver(core_, r.to, gone)) destroy(gone);
-        }
         return to ? send_user(core_, to, std::exchange(message, nullptr)) != send_status::no_process
                   : (destroy(std::exchange(message, nullptr)), false);
       }
@@ -297,7 +309,7 @@ ref arm_timer(timer_request request) {
   try {
     if (request.payload == nullptr && request.action == timer_request::what::send && !request.wrap)
       throw bad_argument("timer: there is no message");
-    if (request.every.count() < 0 || (request.copy && request.every.count() == 0))
+    if (request.every.count() < 0 || ((request.copy || request.shared) && request.every.count() == 0))
       throw bad_argument("timer: the period must be longer than 0");
     if (!request.to && request.name.empty() && request.action != timer_request::what::apply)
       throw bad_argument("timer: this is not a process or a name");
@@ -318,9 +330,9 @@ using namespace detail;
 
 namespace {
 
-ref start(duration delay, pid to, std::string_view name, term payload) {
+ref start(instant when, pid to, std::string_view name, term payload) {
   timer_request r;
-  r.when = after_now(delay);
+  r.when = when;
   r.to = to;
   r.name = name;
   r.wrap = true;
@@ -340,27 +352,38 @@ ref exit_later(duration delay, pid to, std::string_view name, exit_reason why) {
 
 }  // namespace
 
-ref start_timer(duration delay, pid to, term payload) { return start(delay, to, {}, std::move(payload)); }
+ref start_timer(duration delay, pid to, term payload) { return start(after_now(delay), to, {}, std::move(payload)); }
 ref start_timer(duration delay, std::string_view name, term payload) {
-  return start(delay, {}, name, std::move(payload));
+  return start(after_now(delay), {}, name, std::move(payload));
+}
+ref start_timer_at(instant when, pid to, term payload) { return start(when, to, {}, std::move(payload)); }
+ref start_timer_at(instant when, std::string_view name, term payload) {
+  return start(when, {}, name, std::move(payload));
 }
 ref exit_after(duration delay, pid process, exit_reason why) { return exit_later(delay, process, {}, std::move(why)); }
 ref exit_after(duration delay, std::string_view name, exit_reason why) {
   return exit_later(delay, {}, name, std::move(why));
 }
 ref kill_after(duration delay, pid process) { return exit_later(delay, process, {}, reason::kill); }
+ref kill_after(duration delay, std::string_view name) { return exit_later(delay, {}, name, reason::kill); }
 
 namespace detail {
-ref apply_later(duration delay, duration every, unique_function function) {
+ref apply_once(duration delay, unique_function function) {
   if (!function) throw bad_argument("apply_after: the function object is empty; give one that can be called");
   timer_request r;
   r.action = timer_request::what::apply;
   r.when = after_now(delay);
-  r.every = every;
-  if (every.count() > 0)
-    r.shared = std::make_shared<unique_function>(std::move(function));
-  else
-    r.function = std::move(function);
+  r.function = std::move(function);
+  return arm_timer(std::move(r));
+}
+
+ref apply_every(duration period, unique_function function) {
+  if (!function) throw bad_argument("apply_interval: the function object is empty; give one that can be called");
+  timer_request r;
+  r.action = timer_request::what::apply;
+  r.when = after_now(period);
+  r.every = period;
+  r.shared = std::make_shared<unique_function>(std::move(function));
   return arm_timer(std::move(r));
 }
 }  // namespace detail
@@ -371,7 +394,7 @@ std::optional<duration> read_timer(ref timer) { return require_runtime("read_tim
 void cancel_timer_async(ref timer, bool info) {
   process& p = require_process("cancel_timer_async");
   auto left = runtime_core::current()->timers->cancel(timer);
-  if (info) send(p.self(), timer_cancelled{timer, left ? left->count() : -1});
+  if (info) send(p.self(), timer_cancelled{timer, left});
 }
 
 }  // namespace otp

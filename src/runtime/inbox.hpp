@@ -130,6 +130,16 @@ class inbox {
   /// Whether a push would be refused. True only after a close: the caller then sees what the closer wrote.
   [[nodiscard]] bool closed() const noexcept { return word_.load(Orders::refused) == closed_word; }
 
+  /// The newest of the nodes that wait to be taken, linked by `next` down to the oldest; null if there is none. For
+  /// those who keep the owner from taking meanwhile: the nodes are only read.
+  [[nodiscard]] const Node* newest() const noexcept {
+    const word seen = word_.load(Orders::take);
+    return has_chain(seen) ? head_of(seen) : nullptr;
+  }
+
+  /// Whether the owner rests: nothing has arrived that it has not taken.
+  [[nodiscard]] bool asleep() const noexcept { return word_.load(Orders::wake) == asleep_word; }
+
   /// How many nodes wait to be taken; stops counting at count_max.
   [[nodiscard]] std::size_t count() const noexcept {
     return static_cast<std::size_t>(count_of(word_.load(std::memory_order::relaxed)));

@@ -85,6 +85,8 @@ void run(const options& how, const std::function<void()>& body) {
                           body();
                         } catch (const unwind&) {
                           throw;
+                        } catch (const hibernation&) {
+                          throw;
                         } catch (...) {
                           error = std::current_exception();
                         }
