@@ -20,8 +20,13 @@ struct kill_timer : timer {
 
 void kill_budget_over(timer& t) noexcept {
   auto& mine = static_cast<kill_timer&>(t);
-  abandon(*mine.core, mine.victim, reason::killed, "it did not end within kill_budget after it was killed");
-  delete &mine;
+  runtime_core& core = *mine.core;
+  constexpr nanos patience = 5'000'000;
+  if (!abandon(core, mine.victim, reason::killed, "it did not end within kill_budget after it was killed", patience) &&
+      !core.stopping.load())
+    core.sched.arm(mine, core.sched.now() + 20 * patience);  // and again, until it can be done
+  else
+    delete &mine;
 }
 
 struct takeover {
@@ -77,12 +82,13 @@ void start_kill_budget(runtime_core& core, pid victim) noexcept {
   }
 }
 
-bool visit(runtime_core& core, pid who, void (*look)(process&, void*), void* argument, bool fence) {
+visited visit_within(runtime_core& core, nanos patience, pid who, void (*look)(process&, void*), void* argument,
+                     bool fence) {
   process* p = core.table.find(who);
-  if (!p) return false;
+  if (!p) return visited::dead;
   if (p == current_process() && !fence) {
     look(*p, argument);
-    return true;
+    return visited::yes;
   }
   std::lock_guard lock(core.visit_lock);
   struct held {
@@ -92,18 +98,29 @@ bool visit(runtime_core& core, pid who, void (*look)(process&, void*), void* arg
   } visitor{*p};
   p->attention.store(attention::hold);
   heavy_barrier();  // the cold side of runtime_section's light_barrier
-  while (p->phase.load(std::memory_order_acquire) == phase::in_runtime) std::this_thread::yield();
+  nanos deadline = never;
+  for (unsigned looks = 0; p->phase.load(std::memory_order_acquire) == phase::in_runtime; ++looks) {
+    if (looks == 100 && patience != never) deadline = scheduler::machine_now() + patience;
+    if (looks > 100 && scheduler::machine_now() >= deadline) return visited::busy;
+    std::this_thread::yield();
+  }
   bool there = p->id.load(std::memory_order_acquire) == who.value() && !p->exiting;
   if (there) {
     if (fence) visitor.after = attention::fence;
     look(*p, argument);
   }
-  return there;
+  return there ? visited::yes : visited::dead;
 }
 
-void abandon(runtime_core& core, pid who, exit_reason why, std::string_view cause) {
+bool visit(runtime_core& core, pid who, void (*look)(process&, void*), void* argument, bool fence) {
+  return visit_within(core, never, who, look, argument, fence) == visited::yes;
+}
+
+bool abandon(runtime_core& core, pid who, exit_reason why, std::string_view cause, nanos patience) {
   takeover t{core, std::move(why), {}, {}};
-  if (visit(core, who, declare_dead, &t, true)) note(core, who, t, cause);
+  visited done = visit_within(core, patience, who, declare_dead, &t, true);
+  if (done == visited::yes) note(core, who, t, cause);
+  return done != visited::busy;
 }
 
 void abandon_self(process& p, exit_reason why, std::string_view cause, bool retire_stack) {

@@ -47,11 +47,17 @@ void blocking_pool::work() {
   gone_.notify_all();
 }
 
-void blocking_pool::stop() {
+bool blocking_pool::stop(nanos patience) {
   std::unique_lock lock(lock_);
   stopping_ = true;
+  waiting_.clear();  // whoever waited for them has been declared dead
   wake_.notify_all();
-  gone_.wait(lock, [&] { return threads_ == 0; });
+  auto over = [&] { return threads_ == 0; };
+  if (patience == never) {
+    gone_.wait(lock, over);
+    return true;
+  }
+  return gone_.wait_for(lock, std::chrono::nanoseconds(patience), over);
 }
 
 void run_blocking(blocking_job& job) {

@@ -11,7 +11,7 @@ namespace otp::detail {
 class blocking_pool {
  public:
   blocking_pool(runtime_core& core, unsigned threads_max) : core_(core), threads_max_(threads_max) {}
-  ~blocking_pool() { stop(); }
+  ~blocking_pool() { stop(never); }
 
   struct ticket {
     blocking_job* job;
@@ -20,8 +20,9 @@ class blocking_pool {
     std::atomic<bool>* done;
   };
   void submit(ticket t);
-  /// Waits for the jobs that run; those that have not begun are not run.
-  void stop();
+  /// Waits for the jobs that run; those that have not begun are not run. False: one of them did not return in time,
+  /// and its thread is left to itself.
+  bool stop(nanos patience);
 
  private:
   void work();

@@ -226,7 +226,10 @@ std::optional<process_info> info(pid who) {
 }
 
 std::vector<pid> processes() { return all_processes(require_runtime("processes")); }
-std::size_t process_count() { return require_runtime("process_count").table.live(); }
-std::vector<pid> runtime::processes() const { return all_processes(*core_); }
+std::size_t process_count() { return require_runtime("process_count").counters().processes; }
+std::vector<pid> runtime::processes() const {
+  core_->require_own_program("runtime.processes");
+  return all_processes(*core_);
+}
 
 }  // namespace otp

@@ -61,13 +61,26 @@ bool has_living_parent(runtime_core& core, pid who) {
 }  // namespace
 
 stop_report runtime_core::stop(duration budget) {
-  if (process* me = current_process(); me && scheduler::current() && &core_of(*scheduler::current()) == this) {
-    // From a process: ask, and let the outside do it.
-    stopper.store(me->self().value());
-    request_shutdown();
-    return {};
+  require_own_program("runtime.stop");
+  if (budget.count() < 0)
+    throw bad_argument("runtime.stop: the budget is " + integer_text(budget.count()) + " ns; give 0 or more");
+  if (runtime_core::current() != this) return stop_from_outside(budget);
+  stop_from_inside(budget);
+  return {};
+}
+
+// A worker cannot wait for its own end: a thread does, while the process that asked goes on to the end of its handler.
+void runtime_core::stop_from_inside(duration budget) {
+  std::lock_guard lock(stopper_lock);
+  if (!stopper.joinable()) stopper = std::thread([this, budget] { stop_from_outside(budget); });
+}
+
+stop_report runtime_core::stop_from_outside(duration budget) {
+  std::lock_guard one_at_a_time(stop_lock);
+  if (!running.load()) {
+    std::lock_guard lock(abandoned_lock);
+    return {abandoned};
   }
-  if (!running.load()) return {};
   nanos start = sched.now();
   nanos deadline = budget.count() > never - start ? never : start + budget.count();
   stop_deadline.store(deadline);
@@ -96,9 +109,23 @@ stop_report runtime_core::stop(duration budget) {
     nanos last =
         std::max(sched.now() + std::min<nanos>(reserve, options.kill_budget.count()), deadline == never ? 0 : deadline);
     wait_outside(*this, std::min(last, sched.now() + options.kill_budget.count()), nobody_left);
-    for (pid who : living(*this)) abandon(*this, who, reason::killed, "it did not end within the budget of stop()");
+    constexpr nanos patience = 20'000'000;
+    for (pid who : living(*this)) {
+      constexpr std::string_view cause = "it did not end within the budget of stop()";
+      if (abandon(*this, who, reason::killed, cause, patience)) continue;
+      std::lock_guard lock(abandoned_lock);
+      abandoned.push_back({who, describe(who), std::string(cause) + ": it runs a destructor"});
+    }
   }
-  sched.stop();
+  // Threads come back at once unless somebody who was given up, now or long ago, still runs on one.
+  nanos grace = deadline == never ? 30'000'000'000 : std::max<nanos>(1'000'000'000, deadline - sched.now());
+  {
+    std::lock_guard lock(abandoned_lock);
+    if (!abandoned.empty()) grace = std::min<nanos>(grace, 200'000'000);
+  }
+  bool pool_ended = blocking->stop(grace);
+  bool workers_ended = sched.stop(grace);
+  stuck = !pool_ended || !workers_ended;
   running.store(false);
   std::lock_guard lock(abandoned_lock);
   return {abandoned};
@@ -204,13 +231,16 @@ using namespace detail;
 runtime::runtime(runtime_options options) : core_(std::make_unique<runtime_core>(options)) { core_->face = this; }
 
 runtime::~runtime() {
-  if (core_->running.load()) core_->stop(core_->options.stop_budget);
+  bool ours = core_->generation == fork_generation();
+  if (ours && core_->running.load()) core_->stop(core_->options.stop_budget);
+  // A thread that did not come back may do so later; in a forked child there is nobody who could end the threads.
+  if (core_->stuck || !ours) static_cast<void>(core_.release());
 }
 
 void runtime::start() { core_->start(); }
 stop_report runtime::stop() { return core_->stop(core_->options.stop_budget); }
 stop_report runtime::stop(duration budget) { return core_->stop(budget); }
-bool runtime::started() const noexcept { return core_->running.load(); }
+bool runtime::started() const noexcept { return core_->running.load() && core_->generation == fork_generation(); }
 
 runtime* runtime::current() noexcept {
   runtime_core* core = runtime_core::current();
@@ -220,6 +250,7 @@ runtime* runtime::current() noexcept {
 namespace {
 
 void require_started(runtime_core& core, const char* what) {
+  core.require_own_program(what);
   if (!core.running.load() && !core.sched.seeded())
     throw bad_argument(std::string(what) + ": this runtime does not run; call start() first" +
                        (core.stopping.load() ? ", and nothing after stop()" : ""));
@@ -263,9 +294,11 @@ exit_reason runtime::run_to_end(unique_function body, const std::string_view& ty
 }
 
 send_status runtime::send_from_outside(pid to, envelope* e) {
-  if (!core_->running.load() && !core_->sched.seeded()) {
-    destroy(e);
+  try {
     require_started(*core_, "runtime.send");
+  } catch (...) {
+    destroy(e);
+    throw;
   }
   return send_user(*core_, to, e);
 }
@@ -278,9 +311,18 @@ void runtime::exit(pid who, exit_reason why) {
   if (kill && core_->table.find(who)) start_kill_budget(*core_, who);
 }
 
-std::optional<pid> runtime::whereis(std::string_view name) const { return core_->whereis(name); }
-runtime_counters runtime::counters() const { return core_->counters(); }
-void runtime::request_shutdown() { core_->request_shutdown(); }
+std::optional<pid> runtime::whereis(std::string_view name) const {
+  core_->require_own_program("runtime.whereis");
+  return core_->whereis(name);
+}
+runtime_counters runtime::counters() const {
+  core_->require_own_program("runtime.counters");
+  return core_->counters();
+}
+void runtime::request_shutdown() {
+  core_->require_own_program("runtime.request_shutdown");
+  core_->request_shutdown();
+}
 
 runtime_counters counters() { return require_runtime("counters").counters(); }
 

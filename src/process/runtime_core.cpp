@@ -9,23 +9,39 @@
 #include "runtime/tls.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace otp::detail {
 
 namespace {
 
+// OTP_WORKERS in the environment is stronger than the program: for operators, and for tests with one worker.
+unsigned wanted_workers(unsigned from_options) {
+  constexpr unsigned most = 32;
+  if (from_options > most)
+    throw bad_argument("runtime: workers is " + unsigned_text(from_options) + "; give 0 (one per CPU) to 32");
+  const char* text = std::getenv("OTP_WORKERS");
+  if (!text || !*text) return from_options;
+  char* end = nullptr;
+  errno = 0;
+  unsigned long value = std::strtoul(text, &end, 10);
+  if (*end != 0 || errno != 0 || *text == '-' || value > most)
+    throw bad_argument("runtime: the environment says OTP_WORKERS=" + quoted(text) +
+                       "; give 0 (one per CPU) to 32, or leave it unset");
+  return static_cast<unsigned>(value);
+}
+
 scheduler::options scheduler_options(const runtime_options& o, bool seeded, std::uint64_t seed) {
   if (o.max_processes == 0 || o.max_processes > (1U << 24) - 2)
     throw bad_argument("runtime: max_processes is " + unsigned_text(o.max_processes) + "; give 1 to 16777214");
-  if (o.workers > 32)
-    throw bad_argument("runtime: workers is " + unsigned_text(o.workers) + "; give 0 (one per CPU) to 32");
   if (o.stack_size != 0 && (o.stack_size < 16 * 1024 || o.stack_size > (std::size_t{1} << 30)))
     throw bad_argument("runtime: stack_size is " + unsigned_text(o.stack_size) + " bytes; give 0 or 16 KiB to 1 GiB");
   if (o.kill_budget.count() <= 0 || o.stop_budget.count() <= 0 || o.handler_limit.count() <= 0)
     throw bad_argument("runtime: kill_budget, stop_budget and handler_limit must be longer than 0");
   scheduler::options s;
-  s.workers = o.workers;
+  s.workers = seeded ? 1 : wanted_workers(o.workers);
   s.stall_limit = o.handler_limit.count();
   if (o.stack_size) s.stacks.size = o.stack_size;
   s.stacks.force_mprotect = o.guard_by_mprotect;
@@ -58,8 +74,8 @@ void stalled(scheduler& s, const stall& what) {
   pid who = p ? p->self() : pid();
   std::string doing;
   if (p)
-    visit(
-        core, who,
+    visit_within(
+        core, 1'000'000, who,
         [](process& seen, void* out) {
           if (seen.body) *static_cast<std::string*>(out) = std::string(seen.body->doing());
         },
@@ -85,6 +101,13 @@ void stalled(scheduler& s, const stall& what) {
                         {"advice", "use otp::blocking for calls that block; setting: handler_limit"}}});
 }
 
+void guards_notice(scheduler& s, const char* text) {
+  static_cast<runtime_core*>(s.owner())
+      ->emit({.what = "stack_guards",
+              .severity = severity::warning,
+              .fields = {{"why", text}, {"setting", "guard_by_mprotect, vm.max_map_count"}}});
+}
+
 // One look at every worker is one sample of who runs.
 void sample(scheduler& s) {
   for (unsigned i = 0; i < s.shard_count(); ++i) {
@@ -99,6 +122,7 @@ scheduler::hooks scheduler_hooks() {
   scheduler::hooks h;
   h.step = step;
   h.stalled = stalled;
+  h.notice = guards_notice;
   h.worker_started = worker_started;
   h.worker_ended = worker_ended;
   h.tick = sample;
@@ -220,6 +244,7 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
       sched(scheduler_options(o, seeded, seed), scheduler_hooks(), this),
       table(o.max_processes, seeded ? 1 : next_generation()),
       events(std::make_unique<event_state>()) {
+  register_fork_guard();
   register_membarrier();
   fill_signal_reserve();
   timers = std::make_unique<timer_table>(*this);
@@ -229,8 +254,9 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
 }
 
 runtime_core::~runtime_core() {
-  blocking->stop();
-  sched.stop();
+  if (stopper.joinable()) stopper.join();
+  blocking->stop(never);
+  sched.stop(never);
   while (runtime_service* newest = services.load()) {
     services.store(newest->next);
     delete newest;
@@ -241,9 +267,24 @@ runtime_core::~runtime_core() {
   uninstall_crash_handlers();
 }
 
+void runtime_core::require_own_program(const char* what) const {
+  if (generation != fork_generation())
+    throw bad_argument(std::string(what) +
+                       ": this is a forked child, and the runtime's threads stayed in the parent; call exec or _exit, "
+                       "or start a runtime of the child's own");
+}
+
 void runtime_core::start() {
+  require_own_program("runtime.start");
+  if (stopping.load()) throw bad_argument("runtime.start: this runtime was stopped; make another one");
   if (running.exchange(true)) return;
-  sched.start();
+  try {
+    sched.start();
+  } catch (...) {
+    stopping.store(true);
+    running.store(false);
+    throw;
+  }
 }
 
 runtime_service& runtime_core::service(
@@ -304,7 +345,8 @@ runtime_counters runtime_core::counters() const {
   c.stacks_live = stacks.live;
   c.stacks_idle = stacks.idle;
   c.timers = timers->size();
-  c.processes = table.live() - c.abandoned;
+  std::size_t live = table.live();
+  c.processes = live > c.abandoned ? live - c.abandoned : 0;  // two looks, not one
   return c;
 }
 
@@ -359,6 +401,9 @@ process* current_process() noexcept {
 
 runtime_core& require_runtime(const char* what) {
   runtime_core* core = runtime_core::current();
+  if (!core && fork_generation() != 0)
+    throw bad_argument(std::string(what) +
+                       ": this is a forked child, whose runtime stayed in the parent; call exec or _exit");
   if (!core)
     throw bad_argument(std::string(what) +
                        ": this thread belongs to no runtime; call it from a process (otp::run, otp::spawn), or use the "

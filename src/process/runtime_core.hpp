@@ -8,6 +8,7 @@
 #pragma once
 #include "process/process.hpp"
 #include "process/process_table.hpp"
+#include "runtime/fork_guard.hpp"
 
 #include <otp/runtime.hpp>
 
@@ -16,6 +17,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 
 namespace otp::detail {
@@ -71,6 +73,10 @@ struct runtime_core {
 
   void start();
   stop_report stop(duration budget);
+  stop_report stop_from_outside(duration budget);
+  void stop_from_inside(duration budget);
+  /// Throws bad_argument in a forked child of the program that made this runtime: `what` was called there.
+  void require_own_program(const char* what) const;
 
   runtime_options options;
   runtime* face = nullptr;
@@ -92,7 +98,11 @@ struct runtime_core {
   std::atomic<bool> running{false};
   std::atomic<bool> stopping{false};
   std::atomic<nanos> stop_deadline{never};  // set by stop(): what every wait of a supervisor ends at
-  std::atomic<std::uint64_t> stopper{0};    // a process that asked for the stop, if one did
+  std::mutex stop_lock;                     // one stop at a time
+  bool stuck = false;                       // some thread did not come back: this object is never destroyed
+  std::mutex stopper_lock;
+  std::thread stopper;  // carries out a stop that a process asked for; guarded by stopper_lock
+  const std::uint32_t generation = fork_generation();
 
   // Ends of processes, for those who wait outside.
   std::mutex ends_lock;
@@ -166,7 +176,8 @@ void intake(runtime_core&, process&);
 /// What remains of a process: closes the inbox, frees names, tells links and monitors. `p` has no stack and no body.
 void end_process(runtime_core&, process&, const exit_reason& why);
 /// Declares a process dead that does not come back (kill budget, swallowed kills, overflow). Any thread.
-void abandon(runtime_core&, pid who, exit_reason why, std::string_view cause);
+/// False if it cannot be done now, because the process runs a user's destructor inside the runtime.
+bool abandon(runtime_core&, pid who, exit_reason why, std::string_view cause, nanos patience);
 /// From the process itself, which then never returns to the runtime.
 [[noreturn]] void abandon_self(process&, exit_reason why, std::string_view cause, bool retire_stack);
 void send_exit(runtime_core&, pid from, pid to, const exit_reason& why) noexcept;
@@ -223,7 +234,12 @@ void release_name(runtime_core&, process&) noexcept;
 bool valid_name(std::string_view name) noexcept;
 
 // ---- visit.cpp: looking into another process -----------------------------------------------------------------------
-/// Runs `look(process&)` while the process cannot change its tables. False if it is dead.
+enum class visited : std::uint8_t { yes, dead, busy };
+/// Runs `look(process&)` while the process cannot change its tables. Busy: it did not leave the runtime in time, which
+/// means that it runs a user's destructor there.
+visited visit_within(runtime_core&, nanos patience, pid who, void (*look)(process&, void*), void* argument,
+                     bool fence = false);
+/// The same without a limit. False if it is dead.
 bool visit(runtime_core&, pid who, void (*look)(process&, void*), void* argument, bool fence = false);
 
 }  // namespace otp::detail

@@ -11,6 +11,8 @@
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
 
+#include <unistd.h>
+
 namespace otp::detail {
 
 namespace {
@@ -61,11 +63,25 @@ void check_options(const spawn_options& o) {
 
 void own_stack_main(void* argument);
 
+// User code forked and let the child go on to here. The processes live in the parent: two programs must not run them.
+[[noreturn]] void leave_forked_child(const std::optional<exit_reason>& ended) {
+  std::string text = "otp: fatal: a forked child returned to the runtime, whose threads stayed in the parent; after "
+                     "fork() call exec or _exit, or use posix_spawn";
+  if (ended) text += " (it ended with " + ended->to_string() + ")";
+  text += "\n";
+  static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+  ::_exit(70);  // EX_SOFTWARE
+}
+
 // Runs user code of the process on the current stack. Its reason, if it ended the process.
 template <class F>
 std::optional<exit_reason> user(process& p, F&& code) {
   p.phase.store(phase::in_user, std::memory_order_release);
-  return guarded(p, std::forward<F>(code));
+  const std::uint32_t program = fork_generation();
+  auto ended = guarded(p, std::forward<F>(code));
+  if (program != fork_generation()) [[unlikely]]
+    leave_forked_child(ended);
+  return ended;
 }
 
 void report_crash(runtime_core& core, process& p, const exit_reason& why) {

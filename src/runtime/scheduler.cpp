@@ -1,13 +1,15 @@
 #include "runtime/scheduler.hpp"
 
+#include "runtime/cpus.hpp"
 #include "runtime/tls.hpp"
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include <algorithm>
+#include <cassert>
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -19,19 +21,14 @@ constexpr std::uint32_t poll_interval = 32;  // steps between two looks at the c
 constexpr int timer_burst = 256;             // timers fired before ready processes get a turn
 constexpr nanos watch_interval = 10'000'000;
 constexpr unsigned idle_ticks_before_sleep = 5;
+constexpr nanos trim_interval = 2'000'000'000;  // stacks not needed for so long give their memory back
+constexpr std::size_t stacks_kept = 64;         // but for so many
 constexpr unsigned slow_ticks = 2;  // a step that lasts this many looks of the watchdog gets its queue taken over
 
 nanos read_clock(clockid_t clock) noexcept {
   timespec t;
   clock_gettime(clock, &t);
   return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
-}
-
-unsigned usable_cpus() noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
 std::uint64_t mix(std::uint64_t z) noexcept {  // splitmix64's finalizer
@@ -44,6 +41,7 @@ void begin_step(worker& w, runnable& r) noexcept {
   w.running = &r;
   w.observed.store(&r, std::memory_order_relaxed);  // for the watchdog's report only
   w.beat.store(w.beat.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
+  w.allowance = w.owner.configuration().batch;
 }
 
 void end_step(worker& w) noexcept {
@@ -57,7 +55,13 @@ void end_step(worker& w) noexcept {
 worker::worker(scheduler& s, unsigned n) : owner(s), number(n), pool(s.stacks()), wheel(s.now()) {}
 worker::~worker() = default;
 
-scheduler::scheduler(options o, hooks h, void* owner) : options_(o), hooks_(h), owner_(owner), stacks_(o.stacks) {
+scheduler::scheduler(options o, hooks h, void* owner)
+    : options_(o), hooks_(h), owner_(owner), stacks_([&] {
+        stack_source::options with_notice = o.stacks;
+        with_notice.notice = on_notice;
+        with_notice.notice_argument = this;
+        return with_notice;
+      }()) {
   if (options_.seeded) {
     worker_count_ = 1;
     options_.spares = 0;
@@ -75,7 +79,15 @@ scheduler::scheduler(options o, hooks h, void* owner) : options_(o), hooks_(h), 
   for (unsigned i = 0; i < worker_count_ + options_.spares; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
-scheduler::~scheduler() { stop(); }
+scheduler::~scheduler() {
+  stop(never);
+  assert(!left_behind_ && "a scheduler with a thread that did not come back is never destroyed");
+}
+
+void scheduler::on_notice(const char* text, void* self) {
+  auto& s = *static_cast<scheduler*>(self);
+  if (s.hooks_.notice) s.hooks_.notice(s, text);
+}
 
 worker* scheduler::current() noexcept { return static_cast<worker*>(current_worker_raw()); }
 
@@ -97,6 +109,13 @@ std::uint64_t scheduler::random() noexcept {
 }
 
 // ---- stacks ------------------------------------------------------------------------------------------------------
+
+bool scheduler::may_go_on() noexcept {
+  worker& w = *current();
+  if (w.allowance == 0) return false;
+  --w.allowance;
+  return true;
+}
 
 bool scheduler::on_loop_stack(const worker& w) noexcept { return w.current == w.loop; }
 
@@ -146,7 +165,9 @@ void scheduler::suspend(runnable& who) {
   renew_loop(w);
   who.stk = w.current;
   end_step(w);
+  [[maybe_unused]] const pthread_t before = pthread_self();
   switch_to(w, w.loop);
+  assert(pthread_equal(before, pthread_self()) && current() == &w && "a suspended stack resumes on its own thread");
 }
 
 void scheduler::resume(runnable& who) {
@@ -205,33 +226,74 @@ void scheduler::loop(stack* mine) {
 
 void scheduler::thread_main(worker& w) {
   set_current_worker_raw(&w);
+  try {
+    if (hooks_.worker_started) hooks_.worker_started(w);
+  } catch (...) {
+    set_current_worker_raw(nullptr);
+    w.pool.give(std::exchange(w.loop, nullptr));
+    w.current = nullptr;
+    return say(w, worker::life::ended, std::current_exception());
+  }
   adopt_thread(w.thread_context);
-  if (hooks_.worker_started) hooks_.worker_started(w);
   w.os_thread.store(pthread_self());
   w.cached_now = now();
-  stack* first = w.pool.take();
-  make_context(first->ctx, first->low, first->size, loop_entry, first);
-  w.loop = w.current = first;
-  switch_context(w.thread_context, first->ctx);
+  make_context(w.loop->ctx, w.loop->low, w.loop->size, loop_entry, w.loop);
+  say(w, worker::life::running);
+  switch_context(w.thread_context, w.loop->ctx);
   after_switch(w);
   if (hooks_.worker_ended) hooks_.worker_ended(w);
   w.os_thread.store(pthread_t{});
   destroy_context(w.thread_context);
   set_current_worker_raw(nullptr);
+  say(w, worker::life::ended);  // the last access: stop() may go on
+}
+
+void scheduler::say(worker& w, worker::life what, std::exception_ptr failure) noexcept {
+  std::lock_guard lock(life_lock_);
+  w.alive = what;
+  w.failure = std::move(failure);
+  life_changed_.notify_all();
 }
 
 void scheduler::start_worker(worker& w) {
-  w.thread = std::thread([this, &w] { thread_main(w); });
+  w.loop = w.current = w.pool.take();  // its thread is not there yet: nobody else has the pool
+  try {
+    say(w, worker::life::starting);
+    w.thread = std::thread([this, &w] { thread_main(w); });
+  } catch (...) {
+    say(w, worker::life::none);
+    w.pool.give(std::exchange(w.loop, nullptr));
+    w.current = nullptr;
+    throw;
+  }
 }
 
 void scheduler::start() {
-  for (unsigned i = 0; i < worker_count_; ++i) start_worker(*workers_[i]);
-  started_.store(worker_count_);
-  watchdog_ = std::thread([this] { watch(); });
+  std::exception_ptr failure;
+  try {
+    for (unsigned i = 0; i < worker_count_; ++i) {
+      start_worker(*workers_[i]);
+      started_.store(i + 1);
+    }
+    std::unique_lock lock(life_lock_);
+    for (unsigned i = 0; i < worker_count_; ++i) {
+      worker& w = *workers_[i];
+      life_changed_.wait(lock, [&] { return w.alive != worker::life::starting; });
+      if (w.failure) failure = w.failure;
+    }
+    lock.unlock();
+    if (!failure) watchdog_ = std::thread([this] { watch(); });
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) return;
+  stop(never);
+  std::rethrow_exception(failure);
 }
 
-void scheduler::stop() {
-  if (options_.seeded || stopping_.exchange(true)) return;
+bool scheduler::stop(nanos patience) {
+  if (options_.seeded) return true;
+  if (stopping_.exchange(true)) return !left_behind_;
   {
     std::lock_guard lock(watch_lock_);
     watch_asleep_.store(false);
@@ -240,8 +302,31 @@ void scheduler::stop() {
   if (watchdog_.joinable()) watchdog_.join();
   for (auto& w : workers_)
     if (w->thread.joinable()) unpark(*w);
-  for (auto& w : workers_)
-    if (w->thread.joinable()) w->thread.join();
+  left_behind_ = !join_workers(patience);
+  return !left_behind_;
+}
+
+bool scheduler::join_workers(nanos patience) {
+  nanos start = machine_now();
+  nanos deadline = patience > never - start ? never : start + patience;
+  bool all = true;
+  for (auto& w : workers_) {
+    if (!w->thread.joinable()) continue;
+    auto ended = [&] { return w->alive == worker::life::ended; };
+    std::unique_lock lock(life_lock_);
+    if (deadline == never)
+      life_changed_.wait(lock, ended);
+    else
+      life_changed_.wait_for(lock, std::chrono::nanoseconds(std::max<nanos>(0, deadline - machine_now())), ended);
+    bool over = ended();
+    lock.unlock();
+    if (over)
+      w->thread.join();
+    else
+      w->thread.detach();
+    all = all && over;
+  }
+  return all;
 }
 
 runnable* scheduler::next_ready(worker& w) {
@@ -352,6 +437,8 @@ runnable* scheduler::steal(worker& w) {
 
 void scheduler::refresh(worker& w) {
   w.cached_now = now();
+  if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    for (unsigned n = w.trims.exchange(0); n > 0; --n) w.pool.trim();
   run_timers(w, w, w.cached_now);
   if (stalled_count_.load(std::memory_order_relaxed)) {
     unsigned n = started_.load(std::memory_order_acquire);
@@ -414,6 +501,7 @@ void scheduler::park(worker& w) {
     static_cast<void>(w.park.park_until(deadline));
   }
   static_cast<void>(idle_.retract(w.number));
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // with the one in watch(): it sees us awake, or we it asleep
   if (watch_asleep_.load()) {
     std::lock_guard lock(watch_lock_);
     watch_asleep_.store(false);
@@ -430,7 +518,8 @@ void scheduler::unpark(worker& w) noexcept {
 void scheduler::wake_one() noexcept {
   if (!idle_.any()) return;
   // Spares sleep on purpose while nobody is stalled; a real worker is claimed first.
-  for (unsigned i = 0; i < worker_count_; ++i)
+  unsigned n = stalled_count_.load(std::memory_order_relaxed) ? started_.load() : worker_count_;
+  for (unsigned i = 0; i < n; ++i)
     if (idle_.contains(i) && idle_.claim(i)) return unpark(*workers_[i]);
 }
 
@@ -532,6 +621,10 @@ void scheduler::watch() {
   };
   std::vector<seen> history(workers_.size());
   unsigned idle_ticks = 0;
+  nanos trimmed_at = machine_now();
+  std::size_t least_idle = 0;  // stacks that nobody needed since then
+  bool trimmed_quiet = false;  // and nothing has happened since
+  auto wake = [&] { return !watch_asleep_.load() || stopping_.load(); };
   std::unique_lock lock(watch_lock_);
   while (!stopping_.load()) {
     unsigned started = started_.load();
@@ -565,18 +658,59 @@ void scheduler::watch() {
     stalled_count_.store(stalled);
     if (stalled) compensate();
     if (hooks_.tick) hooks_.tick(*this);
+    if (busy) trimmed_quiet = false;
+    std::size_t idle_stacks = stacks_.count().idle_dirty;
+    least_idle = std::min(least_idle, idle_stacks);
+    if (time - trimmed_at >= trim_interval) {
+      // Used last first: what lies at the bottom was not needed all this time.
+      lock.unlock();
+      trim_stacks(std::max(stacks_kept, idle_stacks - least_idle), 1);
+      lock.lock();
+      trimmed_at = time;
+      least_idle = stacks_.count().idle_dirty;
+    }
     idle_ticks = busy ? 0 : idle_ticks + 1;
     if (idle_ticks < idle_ticks_before_sleep) {
       watch_wake_.wait_for(lock, std::chrono::nanoseconds(watch_interval), [&] { return stopping_.load(); });
       continue;
     }
+    idle_ticks = 0;
     watch_asleep_.store(true);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // with the one in park()
     bool all_parked = true;
     for (unsigned i = 0; i < started_.load(); ++i) all_parked = all_parked && idle_.contains(i);
-    if (all_parked) watch_wake_.wait(lock, [&] { return !watch_asleep_.load() || stopping_.load(); });
+    if (all_parked) {
+      // A quiet time gives all but a few stacks back: first the workers', who sleep, then those that have arrived.
+      if (trimmed_quiet)
+        watch_wake_.wait(lock, wake);
+      else if (!watch_wake_.wait_for(lock, std::chrono::nanoseconds(trim_interval), wake)) {
+        watch_asleep_.store(false);
+        trimmed_quiet = true;
+        lock.unlock();
+        trim_stacks(stacks_kept, 2);
+        for (unsigned i = 0; i < started_.load(); ++i)
+          if (idle_.claim(i)) unpark(*workers_[i]);
+        timespec nap{0, 1'000'000};
+        for (int i = 0; i < 1000 && !stopping_.load() && pools_to_trim(); ++i) nanosleep(&nap, nullptr);
+        trim_stacks(stacks_kept, 0);
+        lock.lock();
+      }
+    }
     watch_asleep_.store(false);
-    idle_ticks = 0;
   }
+}
+
+// Twice over a pool is all of it: once notes what is there, again sends back what was not needed since.
+void scheduler::trim_stacks(std::size_t keep, unsigned pool_trims) {
+  if (pool_trims)
+    for (unsigned i = 0; i < started_.load(); ++i) workers_[i]->trims.store(pool_trims, std::memory_order_relaxed);
+  stacks_.trim(keep);
+}
+
+bool scheduler::pools_to_trim() const noexcept {
+  for (unsigned i = 0; i < started_.load(); ++i)
+    if (workers_[i]->trims.load(std::memory_order_relaxed) != 0 && (workers_[i]->beat.load() & 1) == 0) return true;
+  return false;
 }
 
 // Somebody does not come back to its loop: an idle worker takes over its queue and timers; if there is none, a spare.
@@ -586,8 +720,12 @@ void scheduler::compensate() {
   for (unsigned i = 0; i < started_.load(); ++i)
     if (is_spare(*workers_[i]) && !workers_[i]->stalled.load()) return;  // a spare is at work already
   if (started_.load() == workers_.size()) return;
-  start_worker(*workers_[started_.load()]);
-  started_.fetch_add(1);
+  try {
+    start_worker(*workers_[started_.load()]);
+    started_.fetch_add(1);
+  } catch (const std::exception&) {
+    // No thread or no stack to be had now: tried again at the next look, as long as somebody is stalled.
+  }
 }
 
 // ---- the seeded engine -------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -95,6 +96,7 @@ struct alignas(64) worker {
   stack_pool pool;
   nanos cached_now = 0;  // read at least once per `poll_interval` steps
   std::uint32_t ticks = 0;
+  unsigned allowance = 0;  // receives that the step in progress may still do before it yields
   bool leaving = false;  // the loop shall end
 
   // Ready here. The rings are thieves' too.
@@ -115,8 +117,14 @@ struct alignas(64) worker {
   std::atomic<bool> in_poller{false};
   std::atomic<bool> stalled{false};    // set by the watchdog, cleared by the worker's next beat
   std::atomic<pthread_t> os_thread{};  // for the watchdog's signal
+  std::atomic<unsigned> trims{0};      // how often its stack pool shall be trimmed; set by the watchdog
   parker<std_sync> park;
-  std::thread thread;
+
+  // Guarded by the scheduler's life_lock_.
+  enum class life : std::uint8_t { none, starting, running, ended };
+  life alive = life::none;
+  std::exception_ptr failure;  // why it could not start
+  std::thread thread;          // of start(), stop() and the watchdog
 
   // For the room above: counters per worker.
   void* local = nullptr;
@@ -145,7 +153,7 @@ class scheduler {
   struct hooks {
     void (*step)(runnable&, worker&) = nullptr;           // runs one ready runnable; may suspend inside
     void (*stalled)(scheduler&, const stall&) = nullptr;  // from the watchdog thread
-    void (*guards_refused)(scheduler&) = nullptr;         // stacks fell back to mprotect
+    void (*notice)(scheduler&, const char* text) = nullptr;  // stacks without the guards they should have; any thread
     void (*worker_started)(worker&) = nullptr;
     void (*worker_ended)(worker&) = nullptr;
     void (*tick)(scheduler&) = nullptr;  // now and then, from the watchdog
@@ -156,8 +164,11 @@ class scheduler {
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
 
-  void start();  ///< threads engine: starts the workers
-  void stop();   ///< threads engine: ends them; whatever is still ready stays where it is
+  /// Threads engine: starts the workers. Throws std::system_error or stack_exhausted, and none is left then.
+  void start();
+  /// Threads engine: ends the workers; whatever is still ready stays where it is. False: after `patience` some thread
+  /// had not come back from the code that it runs. It is left to itself, and this object must never be destroyed.
+  bool stop(nanos patience);
 
   /// Seeded engine: runs on the calling thread until `done` says so or nothing can ever happen again (false).
   bool run_seeded(bool (*done)(void*), void* argument);
@@ -181,6 +192,8 @@ class scheduler {
   void suspend(runnable& who);
   /// Called by a step: runs `who` on its suspended stack until it suspends again or its step ends.
   void resume(runnable& who);
+  /// Counts one receive of the step in progress. False: it had its share, and should yield now.
+  static bool may_go_on() noexcept;
   /// True while the calling code runs on its worker's loop stack: a step that suspended meanwhile does not.
   static bool on_loop_stack(const worker&) noexcept;
   /// Starts a stack of its own for `who`, to be entered by the next resume().
@@ -223,6 +236,8 @@ class scheduler {
   void loop(stack* mine);
   void start_worker(worker&);
   void thread_main(worker&);
+  void say(worker&, worker::life, std::exception_ptr = nullptr) noexcept;
+  bool join_workers(nanos patience);
   runnable* next_ready(worker&);
   runnable* next_seeded(worker&);
   runnable* take_local(worker&);
@@ -242,6 +257,9 @@ class scheduler {
   void after_switch(worker&);
   void watch();
   void compensate();
+  void trim_stacks(std::size_t keep, unsigned pool_trims);
+  bool pools_to_trim() const noexcept;
+  static void on_notice(const char* text, void* self);
   bool is_spare(const worker& w) const noexcept { return w.number >= worker_count_; }
 
   options options_;
@@ -253,6 +271,9 @@ class scheduler {
   idle_set<std_sync> idle_;
   std::atomic<unsigned> started_{0};  // workers[0, started) have threads; grows with spares
   std::atomic<bool> stopping_{false};
+  std::mutex life_lock_;
+  std::condition_variable life_changed_;
+  bool left_behind_ = false;  // stop() gave up on a thread
 
   std::mutex injected_lock_;
   runnable* injected_first_ = nullptr;  // guarded by injected_lock_
