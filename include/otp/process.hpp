@@ -71,7 +71,9 @@ spawned spawn_function(unique_function body, const std::string_view& type, const
 
 template <class F>
 unique_function checked(F&& body) {
-  if constexpr (requires { static_cast<bool>(body); } && !std::is_convertible_v<F, void (*)()>)
+  // What a lambda converts to is never empty; asking it would be a warning.
+  if constexpr (requires { static_cast<bool>(body); } &&
+                (std::is_pointer_v<std::remove_cvref_t<F>> || !std::is_convertible_v<F, void (*)()>))
     if (!static_cast<bool>(body)) return unique_function();
   return unique_function(std::forward<F>(body));
 }

@@ -511,6 +511,13 @@ void end_process(runtime_core& core, process& p, const exit_reason& why) {
   };
   drop(mine);
   drop(rest);
+  // Who hears of the end finds no trace of this process: first its own monitors go, then links and watchers are told.
+  if (p.extra)
+    for (auto& [number, record] : p.extra->monitors)
+      if (record.monitoring && record.target) {
+        auto* e = new control_envelope(&demonitor_type, me, number);
+        if (!deliver(core, record.target, e)) destroy(e);
+      }
   auto tell_link = [&](std::uint64_t peer) {
     auto* e = make_exit(link_exit_type, me, why);
     if (!deliver(core, pid(peer), e)) destroy(e);
@@ -525,11 +532,6 @@ void end_process(runtime_core& core, process& p, const exit_reason& why) {
       e->value.reason = why;
       if (!deliver(core, pid(watcher.first), e)) destroy(e);
     }
-    for (auto& [number, record] : extra->monitors)
-      if (record.monitoring && record.target) {
-        auto* e = new control_envelope(&demonitor_type, me, number);
-        if (!deliver(core, record.target, e)) destroy(e);
-      }
     delete extra;
   }
 }

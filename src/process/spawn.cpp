@@ -24,7 +24,7 @@ class function_body final : public process_body {
   // Between two functions it hibernates: any message is a reason to go on, and stays where it is.
   bool has_work() const noexcept override { return current_process()->first != nullptr; }
   void work() override {
-    if (!hibernates()) exit(reason::normal);
+    if (!hibernates()) end_with(reason::normal);
   }
   const std::string_view& type() const noexcept override { return type_; }
 
@@ -159,6 +159,10 @@ bool run_batch(runtime_core& core, process& p) {
     if (!p.dying) {
       bool goes_on = false;
       auto ended = user(p, [&] { goes_on = p.body->start(); });
+      if (!ended && !goes_on && !p.over) {
+        runtime_section::enter(p);
+        intake(core, p);  // a fatal signal that came before it returned counts
+      }
       if (ended || p.over || !goes_on) {
         exit_reason why = p.dying || (p.over && !ended) ? p.fate : ended ? std::move(*ended) : exit_reason();
         finish(core, p, std::move(why), ended.has_value() && !p.dying);
