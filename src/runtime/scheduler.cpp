@@ -21,6 +21,7 @@ constexpr std::uint32_t poll_interval = 32;  // steps between two looks at the c
 constexpr int timer_burst = 256;             // timers fired before ready processes get a turn
 constexpr nanos watch_interval = 10'000'000;
 constexpr unsigned idle_ticks_before_sleep = 5;
+constexpr nanos poller_grace = 1'000'000;  // for whom a worker has woken to take the poller, before it does so itself
 constexpr nanos trim_interval = 2'000'000'000;  // stacks not needed for so long give their memory back
 constexpr std::size_t stacks_kept = 64;         // but for so many
 constexpr unsigned slow_ticks = 2;  // a step that lasts this many looks of the watchdog gets its queue taken over
@@ -491,7 +492,11 @@ void scheduler::park(worker& w) {
   }
   parks_.fetch_add(1, std::memory_order_relaxed);  // a statistic
   poller* p = attached();
-  if (p && !polling_.exchange(true)) {
+  // The poller follows the work: what it completes for a stack of another worker wakes that one, and there it is served
+  // without another switch of threads if that worker polls next.
+  bool steps_back = p && w.ticks == w.gave_away_at + 1;
+  if (steps_back) deadline = std::min(deadline, now() + poller_grace);
+  if (p && !steps_back && !polling_.exchange(true)) {
     w.in_poller.store(true);
     if (!w.park.try_take()) p->poll(deadline);
     w.in_poller.store(false);
@@ -573,7 +578,10 @@ void scheduler::make_ready(runnable& r) noexcept {
   runnable* head = target.remote_pinned.load(std::memory_order_relaxed);
   do r.next = head;
   while (!target.remote_pinned.compare_exchange_weak(head, &r));
-  if (idle_.claim(target.number)) unpark(target);
+  if (idle_.claim(target.number)) {
+    if (w) w->gave_away_at = w->ticks;
+    unpark(target);
+  }
 }
 
 void scheduler::make_ready_last(runnable& r) noexcept { make_ready(r); }
@@ -657,6 +665,8 @@ void scheduler::watch() {
     }
     stalled_count_.store(stalled);
     if (stalled) compensate();
+    // Whoever polled last is at work for longer than a moment, and the others have parked without the poller.
+    if (busy && attached() && !polling_.load()) wake_one();
     if (hooks_.tick) hooks_.tick(*this);
     if (busy) trimmed_quiet = false;
     std::size_t idle_stacks = stacks_.count().idle_dirty;

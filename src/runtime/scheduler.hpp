@@ -104,6 +104,7 @@ struct alignas(64) worker {
   run_queue<runnable, std_sync, 64> urgent;
   runnable* pinned_first = nullptr;
   runnable* pinned_last = nullptr;
+  std::uint32_t gave_away_at = 0;  // `ticks` when it last woke another worker for a suspended stack of that one
   alignas(64) std::atomic<runnable*> remote_pinned{nullptr};  // pushed by anyone, taken whole by the worker
 
   // Timers: guarded by `timers_lock`, so that a spare can drive a stalled worker's.
