@@ -56,6 +56,7 @@ struct spawn_options {
   otp::priority priority = otp::priority::normal;
   std::size_t stack_size = 0;  ///< bytes; 0: the runtime's default. Otherwise the process has a stack of its own
   mailbox_limits mailbox{};
+  std::size_t memory_limit = 0;  ///< bytes, 0: none. See set_memory_used()
   bool trap_exit = false;
   std::string label{};
 };
@@ -205,6 +206,12 @@ std::vector<term> get_keys(const term& value);
 pid group_leader();
 void set_group_leader(pid leader, pid of);
 
+/// Says how many bytes the caller's own data takes now. Together with the bytes in its mailbox they count against
+/// spawn_options::memory_limit: a process that exceeds it ends with `memory_limit`, whether it traps exits or not. What
+/// a message takes is its type's size, the characters of a text, and what its `message_bytes()` says. Allocations are
+/// not watched: memory has no owner in C++.
+void set_memory_used(std::size_t bytes);
+
 void set_label(std::string label);
 std::optional<std::string> label(pid process);
 
@@ -221,7 +228,8 @@ struct process_info {
   bool trap_exit = false;
   otp::priority priority{};
   std::size_t message_queue_len = 0;
-  std::size_t message_queue_bytes = 0;  ///< only counted for a bounded mailbox
+  std::size_t message_queue_bytes = 0;  ///< only counted for a process with limits
+  std::size_t memory_used = 0;          ///< what set_memory_used() said; for a process with limits
   duration oldest_message_age{};        ///< of the first message not yet handled
   std::uint64_t messages_in = 0;
   std::uint64_t reductions = 0;  ///< messages handled and continues run

@@ -48,7 +48,7 @@ void declare_dead(process& p, void* argument) {
     r->references.fetch_add(1);  // the handler may still look at the request: it keeps its reference
     fail_request(r, t.why);
   }
-  end_process(t.core, p, t.why);
+  end_process(t.core, p, t.why, true);
   // The place stays taken for ever: code of the old tenant may still run and believe it is there.
   p.id.store(p.id.load(std::memory_order_relaxed) & ~std::uint64_t{0xffffff}, std::memory_order_release);
   t.core.count(counter::abandoned);

@@ -84,7 +84,7 @@ alias_envelope::alias_envelope(std::uint64_t n, envelope* message) : envelope(&a
   bytes = message->bytes;
 }
 
-alias_envelope::~alias_envelope() {
+alias_envelope::~alias_envelope() noexcept(false) {
   if (inner) destroy(inner);
 }
 

@@ -28,7 +28,7 @@ using down_envelope = value_envelope<down>;
 /// A user's message on its way through an alias.
 struct alias_envelope final : envelope {
   alias_envelope(std::uint64_t n, envelope* message);
-  ~alias_envelope();
+  ~alias_envelope() noexcept(false);
   std::uint64_t number;
   envelope* inner;
 };

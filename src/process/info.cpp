@@ -147,18 +147,20 @@ void describe(process& p, void* argument) {
   seen.tell(a);
   a.pid = p.self();
   a.type = p.body ? std::string(p.body->type()) : std::string();
-  a.status = seen.exiting()                      ? process_status::exiting
-             : own                               ? process_status::running
-             : p.in.asleep()                     ? process_status::waiting
-             : p.phase.load() == phase::in_user  ? process_status::running
-                                                 : process_status::runnable;
+  a.status = seen.exiting()                     ? process_status::exiting
+             : own                              ? process_status::running
+             : p.in.asleep()                    ? process_status::waiting
+             : p.phase.load() == phase::in_user ? process_status::running
+                                                : process_status::runnable;
   a.parent = pid(p.parent);
   a.trap_exit = p.trap_exit.load();
   a.priority = static_cast<priority>(p.priority.load());
   a.message_queue_len = seen.length();
-  if (mailbox_account* account = p.account.load()) a.message_queue_bytes = account->bytes.load();
-  if (p.first)
-    a.oldest_message_age = std::chrono::milliseconds(milliseconds(core.sched.coarse_now()) - p.oldest_at);
+  if (mailbox_account* account = p.account.load()) {
+    a.message_queue_bytes = account->bytes.load();
+    a.memory_used = account->used.load();
+  }
+  if (p.first) a.oldest_message_age = std::chrono::milliseconds(milliseconds(core.sched.coarse_now()) - p.oldest_at);
   a.messages_in = p.messages_in.load();
   a.reductions = p.reductions.load();
   a.time_running = duration(static_cast<duration::rep>(p.running_ns.load()));
@@ -188,8 +190,8 @@ bool is_alive(pid who) noexcept {
   if (p == current_process()) return !p->dying;
   bool alive = true;
   try {
-    bool there = visit(
-        *core, who, [](process& seen, void* out) { *static_cast<bool*>(out) = !ends_soon(seen); }, &alive);
+    bool there =
+        visit(*core, who, [](process& seen, void* out) { *static_cast<bool*>(out) = !ends_soon(seen); }, &alive);
     return there && alive;
   } catch (const std::bad_alloc&) {
     return true;  // no memory to look at what is under way to it; it has not begun to end

@@ -323,6 +323,17 @@ void set_group_leader(pid leader, pid of) {
   if (!there) throw bad_argument("set_group_leader: process " + of.to_string() + " is not alive");
 }
 
+void set_memory_used(std::size_t bytes) {
+  process& p = require_process("set_memory_used");
+  if (mailbox_account* a = p.account.load()) a->used.store(bytes);
+  keep_within_memory(*runtime_core::current(), p);
+  {
+    runtime_section section(p);
+    intake(*runtime_core::current(), p);
+  }
+  check_fate(p);
+}
+
 void set_label(std::string text) {
   process& p = require_process("set_label");
   runtime_section section(p);

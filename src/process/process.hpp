@@ -55,14 +55,21 @@ struct wait_timer : timer {
   runtime_core* core = nullptr;
 };
 
+/// The limits of a process, for those who send to it. Belongs to a place in the process table, for all its tenants: a
+/// sender that is late finds the account of the present one, takes room and gives it back. So what goes in comes out,
+/// and the counts are never set.
 struct mailbox_account {
-  mailbox_limits limits;
+  // Written by spawn; a late sender may read them meanwhile.
+  std::atomic<std::size_t> messages_max{0};
+  std::atomic<std::size_t> bytes_max{0};
+  std::atomic<std::size_t> memory_max{0};
+  std::atomic<overflow> policy{overflow::reject};
+  std::atomic<std::size_t> used{0};   // what the process says that it holds itself
   std::atomic<std::size_t> count{0};  // accepted and not yet taken by the owner
   std::atomic<std::size_t> bytes{0};
   std::atomic<bool> overflowed{false};
   spin_lock lock;
   std::vector<pid> waiting;  // senders blocked for room; guarded by lock
-  mailbox_account* next_free = nullptr;
 };
 
 struct link_record {
@@ -92,17 +99,18 @@ struct process : runnable {
   // Senders.
   inbox<envelope> in;                              // rule 1; rule 5
   std::atomic<std::uint64_t> id{0};                // of the tenant; changes when it dies
-  std::atomic<mailbox_account*> account{nullptr};  // null: unbounded; accounts are never freed, only recycled
+  std::atomic<mailbox_account*> account{nullptr};  // null: unbounded
 
   // The owner and its visitors (rule 4).
   std::atomic<otp::detail::phase> phase{phase::idle};
   std::atomic<otp::detail::attention> attention{attention::none};
-  std::atomic<bool> trap_exit{false};  // written by the owner
-  std::atomic<bool> named{false};      // written under the name table's lock
+  std::atomic<bool> trap_exit{false};       // written by the owner
+  std::atomic<bool> named{false};           // written under the name table's lock
+  mailbox_account* kept_account = nullptr;  // of the place, once a tenant had limits
   bool started = false;
   bool own_stack = false;
   bool exiting = false;                                     // end_process has begun
-  bool over = false;                                  // the body asked to end, `fate` is the reason
+  bool over = false;                                        // the body asked to end, `fate` is the reason
   bool dying = false;                                       // `fate` is decided
   bool killed = false;                                      // by a kill, not by another exit signal
   std::uint8_t thrown = 0;                                  // how often the fate was thrown at a wait
@@ -115,13 +123,14 @@ struct process : runnable {
   std::uint32_t oldest_at = 0;
   process_body* body = nullptr;
   wait_state* waiting = nullptr;
-  request_envelope* handling = nullptr;               // the request that the body has, until request_done()
+  request_envelope* handling = nullptr;  // the request that the body has, until request_done()
   bool linked_at_spawn = false;
-  bool reported = false;                              // its crash was told already
+  bool reported = false;  // its crash was told already
   process_extra* extra = nullptr;
   std::uint64_t parent = 0;
   exit_reason fate;             // valid if dying
   std::uint64_t link0 = 0;      // the first link, kept here: most processes have one
+  bool scanning = false;        // receive: conditions look through the queue, outside of a section
   envelope* scanned = nullptr;  // receive: up to here nothing matches `scanned_for`
   const void* scanned_for = nullptr;
 

@@ -102,10 +102,10 @@ void stalled(scheduler& s, const stall& what) {
 }
 
 void guards_notice(scheduler& s, const char* text) {
-  static_cast<runtime_core*>(s.owner())
-      ->emit({.what = "stack_guards",
-              .severity = severity::warning,
-              .fields = {{"why", text}, {"setting", "guard_by_mprotect, vm.max_map_count"}}});
+  static_cast<runtime_core*>(s.owner())->emit(
+      {.what = "stack_guards",
+       .severity = severity::warning,
+       .fields = {{"why", text}, {"setting", "guard_by_mprotect, vm.max_map_count"}}});
 }
 
 // One look at every worker is one sample of who runs.
@@ -226,6 +226,14 @@ std::uint64_t next_generation() {
 
 }  // namespace
 
+exit_reason current_reason() noexcept {
+  try {
+    return exit_reason::of_current_exception();
+  } catch (...) {
+    return exit_reason(exit_reason::kind::system_limit);
+  }
+}
+
 bool in_flight_is_ours() noexcept {
   try {
     if (!std::current_exception()) return false;
@@ -263,6 +271,8 @@ runtime_core::~runtime_core() {
   }
   timers.reset();
   sched.drop_timers();
+  for (std::uint32_t i = 1; i <= table.end(); ++i)
+    if (process* p = table.at(i); p && p->attention.load() == attention::fence) free_kept(*p);
   for (unsigned i = 0; i < sched.shard_count(); ++i) delete static_cast<worker_state*>(sched.shard(i).local);
   uninstall_crash_handlers();
 }
@@ -287,8 +297,8 @@ void runtime_core::start() {
   }
 }
 
-runtime_service& runtime_core::service(
-    const void* key, const std::function<std::unique_ptr<runtime_service>(runtime_core&)>& make) {
+runtime_service& runtime_core::service(const void* key,
+                                       const std::function<std::unique_ptr<runtime_service>(runtime_core&)>& make) {
   auto find = [&]() -> runtime_service* {
     runtime_service* s = services.load(std::memory_order_acquire);  // from the store below
     while (s && s->key != key) s = s->next;
@@ -354,35 +364,30 @@ std::uint64_t runtime_core::new_reference() noexcept { return next_reference.fet
 
 // ---- bounded mailboxes -------------------------------------------------------------------------------------------
 
-mailbox_account* runtime_core::take_account(const mailbox_limits& limits) {
-  std::unique_lock lock(accounts_lock);
-  mailbox_account* a = free_accounts;
-  if (a) {
-    free_accounts = a->next_free;
-  } else {
-    lock.unlock();
+mailbox_account& runtime_core::open_account(process& place, const spawn_options& wanted) {
+  if (!place.kept_account) {
     auto fresh = std::make_unique<mailbox_account>();
-    a = fresh.get();
-    lock.lock();
+    std::lock_guard lock(accounts_lock);
     accounts.push_back(std::move(fresh));
+    place.kept_account = accounts.back().get();
   }
-  a->limits = limits;
-  a->count.store(0);
-  a->bytes.store(0);
-  a->overflowed.store(false);
+  mailbox_account& a = *place.kept_account;
+  a.messages_max.store(wanted.mailbox.max_messages);
+  a.bytes_max.store(wanted.mailbox.max_bytes);
+  a.memory_max.store(wanted.memory_limit);
+  a.policy.store(wanted.mailbox.policy);
+  a.used.store(0);
+  a.overflowed.store(false);
   return a;
 }
 
-void runtime_core::recycle_account(mailbox_account* a) noexcept {
+void runtime_core::close_account(mailbox_account& a) noexcept {
   std::vector<pid> waiting;
   {
-    std::lock_guard lock(a->lock);
-    waiting.swap(a->waiting);
+    std::lock_guard lock(a.lock);
+    waiting.swap(a.waiting);
   }
-  for (pid who : waiting) send_wake(*this, who, a);  // they find nobody there
-  std::lock_guard lock(accounts_lock);
-  a->next_free = free_accounts;
-  free_accounts = a;
+  for (pid who : waiting) send_wake(*this, who, &a);  // they find nobody there
 }
 
 // ---- who is who --------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ class blocking_pool;
 class timer_table;
 
 /// What another library keeps in a runtime, such as the I/O context of otp::asio. Made when first asked for, destroyed
-/// when the workers have stopped and while everything that a process may have left behind (stacks, places) still exists.
+/// when the workers have stopped and while everything that a process may have left behind (stacks, places) still
+/// exists.
 struct runtime_service {
   explicit runtime_service(const void* k) noexcept : key(k) {}
   virtual ~runtime_service() = default;
@@ -118,10 +119,9 @@ struct runtime_core {
   std::mutex abandoned_lock;
   std::vector<stop_report::left> abandoned;  // guarded by abandoned_lock
 
-  // Accounts of bounded mailboxes: recycled, freed with the runtime (process.hpp, rule 1).
+  // Accounts of bounded mailboxes: one a place that ever had a limited tenant, freed with the runtime.
   spin_lock accounts_lock;
   std::vector<std::unique_ptr<mailbox_account>> accounts;  // guarded by accounts_lock
-  mailbox_account* free_accounts = nullptr;                // guarded by accounts_lock
 
   // Ends that somebody outside waits for: rule 3.
   std::atomic<unsigned> waiting_for_ends{0};
@@ -141,8 +141,8 @@ struct runtime_core {
   runtime_counters counters() const;
   std::uint64_t new_reference() noexcept;
   void emit(event e) noexcept;
-  mailbox_account* take_account(const mailbox_limits&);
-  void recycle_account(mailbox_account*) noexcept;
+  mailbox_account& open_account(process& place, const spawn_options& wanted);
+  void close_account(mailbox_account&) noexcept;
   void process_ended(pid who, const exit_reason& why) noexcept;
 
   std::optional<pid> whereis(std::string_view name) const;
@@ -173,13 +173,18 @@ void step(runnable&, worker&);
 bool deliver(runtime_core&, pid to, envelope*) noexcept;
 /// Takes everything out of the inbox and acts on the control signals. Inside a runtime_section.
 void intake(runtime_core&, process&);
-/// What remains of a process: closes the inbox, frees names, tells links and monitors. `p` has no stack and no body.
-void end_process(runtime_core&, process&, const exit_reason& why);
+/// What remains of a process: closes the inbox, frees names, tells links and monitors. With `keep`, for an abandoned
+/// one whose code may still look at them, its dictionary and the messages that it scans stay until the runtime ends.
+void end_process(runtime_core&, process&, const exit_reason& why, bool keep = false);
+/// Frees what was kept; no code of the process runs any more.
+void free_kept(process&) noexcept;
 /// Declares a process dead that does not come back (kill budget, swallowed kills, overflow). Any thread.
 /// False if it cannot be done now, because the process runs a user's destructor inside the runtime.
 bool abandon(runtime_core&, pid who, exit_reason why, std::string_view cause, nanos patience);
 /// From the process itself, which then never returns to the runtime.
 [[noreturn]] void abandon_self(process&, exit_reason why, std::string_view cause, bool retire_stack);
+/// Ends the caller if it holds more than its memory limit.
+void keep_within_memory(runtime_core&, process&);
 void send_exit(runtime_core&, pid from, pid to, const exit_reason& why) noexcept;
 void start_kill_budget(runtime_core&, pid victim) noexcept;
 void send_wake(runtime_core&, pid to, const void* token) noexcept;
@@ -212,6 +217,9 @@ struct hibernation {
 /// True in a terminate handler for an exception that this library throws into user code by itself.
 bool in_flight_is_ours() noexcept;
 
+/// As exit_reason::of_current_exception(); without memory for the details it is a plain system_limit.
+exit_reason current_reason() noexcept;
+
 /// Runs user code: what it threw is the reason, `unwind` the process's fate. Empty: it returned.
 template <class F>
 std::optional<exit_reason> guarded(process& p, F&& code) {
@@ -222,7 +230,7 @@ std::optional<exit_reason> guarded(process& p, F&& code) {
   } catch (const unwind&) {
     unwound = true;
   } catch (...) {
-    reason = exit_reason::of_current_exception();
+    reason = current_reason();
   }
   if (unwound) reason = p.fate;
   return reason;

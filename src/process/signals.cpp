@@ -32,30 +32,36 @@ bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
 
 namespace {
 
-// Takes room in a bounded mailbox; false if there is none.
-bool take_room(mailbox_account& a, envelope& e) noexcept {
+enum class room : std::uint8_t { granted, full, over_memory };
+
+// Takes room in the account, or says which limit is in the way.
+room take_room(mailbox_account& a, envelope& e) noexcept {
   std::size_t bytes = e.bytes;
-  std::size_t messages_max = a.limits.max_messages ? a.limits.max_messages : ~std::size_t{0} >> 1;
-  std::size_t bytes_max = a.limits.max_bytes ? a.limits.max_bytes : ~std::size_t{0} >> 1;
-  if (a.count.fetch_add(1) >= messages_max) {
-    a.count.fetch_sub(1);
-    return false;
-  }
-  // A single message larger than the limit is taken by an empty mailbox only if it fits.
-  if (a.bytes.fetch_add(bytes) + bytes > bytes_max) {
+  std::size_t messages_max = a.messages_max.load();
+  std::size_t bytes_max = a.bytes_max.load();
+  std::size_t memory_max = a.memory_max.load();
+  std::size_t count = a.count.fetch_add(1) + 1;
+  std::size_t total = a.bytes.fetch_add(bytes) + bytes;
+  room answer = memory_max && total + a.used.load() > memory_max                             ? room::over_memory
+                : (messages_max && count > messages_max) || (bytes_max && total > bytes_max) ? room::full
+                                                                                             : room::granted;
+  if (answer == room::granted) {
+    e.accounted = 1;
+  } else {
     a.bytes.fetch_sub(bytes);
     a.count.fetch_sub(1);
-    return false;
   }
-  e.accounted = 1;
-  return true;
+  return answer;
 }
 
-void give_room(runtime_core& core, mailbox_account& a, envelope& e) noexcept {
+// Gives back what an envelope took of the account of the place it was sent to.
+void give_room(runtime_core& core, process& place, envelope& e) noexcept {
+  if (!e.accounted) return;
   e.accounted = 0;
+  mailbox_account& a = *place.kept_account;
   a.bytes.fetch_sub(e.bytes);
   a.count.fetch_sub(1);
-  if (a.limits.policy != overflow::block) return;
+  if (a.policy.load() != overflow::block) return;
   std::vector<pid> waiting;
   {
     std::lock_guard lock(a.lock);
@@ -64,36 +70,51 @@ void give_room(runtime_core& core, mailbox_account& a, envelope& e) noexcept {
   for (pid who : waiting) send_wake(core, who, &a);
 }
 
-send_status full(runtime_core& core, process& p, pid to, mailbox_account& a, envelope* e) {
-  switch (a.limits.policy) {
-    case overflow::reject:
-    case overflow::drop: {
-      core.count(counter::refused);
-      bool told = a.limits.policy == overflow::reject;
-      destroy(e);
-      return told ? send_status::refused : send_status::sent;
-    }
-    case overflow::kill: {
-      core.count(counter::refused);
-      std::size_t bytes = e->bytes;
-      destroy(e);
-      if (!a.overflowed.exchange(true)) {
-        auto limit = a.limits.max_messages ? integer_text(static_cast<long long>(a.limits.max_messages)) + " messages"
-                                           : integer_text(static_cast<long long>(a.limits.max_bytes)) + " bytes";
-        exit_reason why(exit_reason::kind::memory_limit,
-                        "the mailbox limit of " + limit + " was reached (" +
-                            integer_text(static_cast<long long>(a.count.load())) + " messages, " +
-                            integer_text(static_cast<long long>(a.bytes.load() + bytes)) +
-                            " bytes); raise mailbox_limits or choose another overflow policy");
-        auto* fatal = make_exit(fatal_type, pid(), why);
-        if (!deliver(core, to, fatal)) destroy(fatal);
-      }
-      return send_status::no_process;
-    }
-    case overflow::block: break;
+exit_reason over_limit(const mailbox_account& a, room why, std::size_t more) noexcept {
+  try {
+    auto number = [](std::size_t n) { return unsigned_text(n); };
+    std::string use = number(a.count.load()) + " messages with " + number(a.bytes.load() + more) + " bytes";
+    if (why == room::over_memory)
+      return {exit_reason::kind::memory_limit,
+              "the memory limit of " + number(a.memory_max.load()) + " bytes was exceeded: " + use +
+                  " in the mailbox, " + number(a.used.load()) + " bytes of its own; raise spawn_options::memory_limit"};
+    std::string limit;
+    if (std::size_t max = a.messages_max.load()) limit = number(max) + " messages";
+    if (std::size_t max = a.bytes_max.load()) limit += (limit.empty() ? "" : " or ") + number(max) + " bytes";
+    return {exit_reason::kind::memory_limit, "the mailbox limit of " + limit + " was reached: " + use +
+                                                 "; raise spawn_options::mailbox or choose another overflow policy"};
+  } catch (...) {
+    return exit_reason(exit_reason::kind::memory_limit);  // no memory for the text
   }
-  static_cast<void>(p);
-  return send_status::refused;
+}
+
+send_status full(runtime_core& core, pid to, mailbox_account& a, room why, envelope* e) {
+  core.count(counter::refused);
+  overflow policy = why == room::over_memory ? overflow::kill : a.policy.load();
+  std::size_t bytes = e->bytes;
+  destroy(e);
+  if (policy == overflow::drop) return send_status::sent;
+  if (policy != overflow::kill) return send_status::refused;
+  if (!a.overflowed.exchange(true)) {
+    auto* fatal = make_exit(fatal_type, pid(), over_limit(a, why, bytes));
+    if (!deliver(core, to, fatal)) destroy(fatal);
+  }
+  return send_status::no_process;
+}
+
+// Waits until the account may have room again.
+void wait_for_room(process& sender, process& receiver, mailbox_account& a, const envelope& e) {
+  {
+    std::lock_guard lock(a.lock);
+    a.waiting.push_back(sender.self());
+  }
+  // Room that was given before we were on the list.
+  auto fits = [&](std::atomic<std::size_t>& max, std::size_t wanted) { return max == 0 || wanted <= max; };
+  if (fits(a.messages_max, a.count.load() + 1) && fits(a.bytes_max, a.bytes.load() + e.bytes)) return;
+  if (receiver.in.closed()) return;
+  wait_state w;
+  w.token = &a;
+  wait(sender, w);
 }
 
 }  // namespace
@@ -108,25 +129,27 @@ send_status send_user(runtime_core& core, pid to, envelope* e) {
   core.count(counter::sent);
   for (;;) {
     process* p = core.table.find(to);
-    mailbox_account* a = p ? p->account.load(std::memory_order_relaxed) : nullptr;
-    if (a && !take_room(*a, *e)) {
-      if (a->limits.policy != overflow::block || !sender || to == sender->self()) return full(core, *p, to, *a, e);
-      {
-        std::lock_guard lock(a->lock);
-        a->waiting.push_back(sender->self());
+    mailbox_account* a = p ? p->account.load(std::memory_order_acquire) : nullptr;  // pairs with spawn
+    if (a) {
+      room why = take_room(*a, *e);
+      if (why == room::full && a->policy.load() == overflow::block && sender && to != sender->self() &&
+          !(a->bytes_max != 0 && e->bytes > a->bytes_max)) {  // what never fits is not waited for
+        try {
+          wait_for_room(*sender, *p, *a, *e);
+        } catch (...) {
+          core.count(counter::refused);
+          destroy(e);
+          throw;
+        }
+        continue;
       }
-      if (a->limits.max_messages && a->count.load() < a->limits.max_messages) continue;  // room came meanwhile
-      if (p->in.closed()) continue;
-      wait_state w;
-      w.token = a;
-      wait(*sender, w);
-      continue;
+      if (why != room::granted) return full(core, to, *a, why, e);
     }
     if (p && deliver(core, to, e)) {
       core.count(counter::accepted);
       return send_status::sent;
     }
-    if (a) give_room(core, *a, *e);
+    if (a) give_room(core, *p, *e);
     core.count(counter::dead);
     destroy(e);
     return send_status::no_process;
@@ -189,8 +212,10 @@ void unlink_from_queue(runtime_core& core, process& p, envelope* before, envelop
   e->next = nullptr;
   if (p.first) p.oldest_at = p.first->sent_at;
   p.queued.store(p.queued.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  if (e->accounted)
-    if (mailbox_account* a = p.account.load(std::memory_order_relaxed)) give_room(core, *a, *e);
+  give_room(core, p, *e);
+  if (p.alarmed.load(std::memory_order_relaxed) &&
+      p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm / 2)
+    p.alarmed.store(false, std::memory_order_relaxed);
 }
 
 envelope* take_first(runtime_core& core, process& p) noexcept {
@@ -221,15 +246,20 @@ void accept_message(runtime_core& core, process& p, envelope* e) {
   if (p.waiting && p.waiting->wants && !p.waiting->satisfied && p.waiting->wants(*p.waiting, *e))
     p.waiting->satisfied = true;
   if (p.queued.load(std::memory_order_relaxed) > core.options.mailbox_alarm &&
-      !p.alarmed.load(std::memory_order_relaxed)) {
-    p.alarmed.store(true, std::memory_order_relaxed);
-    core.emit({.what = "mailbox_alarm",
-               .severity = severity::warning,
-               .process = p.self(),
-               .name = core.describe(p.self()),
-               .fields = {{"messages", unsigned_text(p.queued.load(std::memory_order_relaxed))},
-                          {"setting", "mailbox_alarm"}}});
-  }
+      !p.alarmed.load(std::memory_order_relaxed))
+    p.alarmed.store(true, std::memory_order_relaxed);  // told by intake()
+}
+
+// The listener is user code: it runs while the tables are whole, and outside of the section that intake() is called in.
+void tell_alarm(runtime_core& core, process& p) {
+  phase before = p.phase.exchange(phase::in_user);
+  core.emit({.what = "mailbox_alarm",
+             .severity = severity::warning,
+             .process = p.self(),
+             .name = core.describe(p.self()),
+             .fields = {{"messages", unsigned_text(p.queued.load(std::memory_order_relaxed))},
+                        {"setting", "mailbox_alarm"}}});
+  if (before == phase::in_runtime) runtime_section::enter(p);
 }
 
 void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
@@ -292,12 +322,15 @@ void handle_unlink_ack(process& p, control_envelope* e) noexcept {
   destroy(e);
 }
 
-void handle_monitor(process& p, down_envelope* e) {
+void handle_monitor(runtime_core& core, process& p, down_envelope* e) {
   std::pair<std::uint64_t, std::uint64_t> key{e->value.reference.owner().value(), e->value.reference.number()};
   try {
     p.more().monitored_by.insert(key, e);
   } catch (const std::bad_alloc&) {
-    destroy(e);  // the process crashes for it below; its watcher is told by the next line of defence: it is not there
+    // The process crashes for it in intake(); the watcher hears of it now.
+    e->type = &down_type;
+    e->value.reason = current_reason();
+    if (!deliver(core, e->value.reference.owner(), e)) destroy(e);
     throw;
   }
 }
@@ -326,7 +359,7 @@ void handle_alias(runtime_core& core, process& p, alias_envelope* e) {
   monitor_record* record = p.extra ? p.extra->monitors.find(e->number) : nullptr;
   if (!record || record->alias == alias_mode::none) {
     core.count(counter::dropped);
-    if (e->accounted) give_room(core, *p.account.load(std::memory_order_relaxed), *e);
+    give_room(core, p, *e);
     return destroy(e);
   }
   if (record->alias == alias_mode::reply) {
@@ -370,7 +403,8 @@ void handle_wake(process& p, control_envelope* e) noexcept {
 }
 
 // An envelope that cannot be handled because its receiver is dead: acts as the sender would on a failed delivery.
-void refuse(runtime_core& core, pid dead, envelope* e) noexcept {
+void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept {
+  give_room(core, place, *e);
   switch (e->type->kind) {
     case signal::message:
     case signal::cast: core.count(counter::dropped); break;
@@ -424,7 +458,7 @@ void take_in(runtime_core& core, process& p, envelope* e) {
     case signal::link: return handle_link(p, static_cast<control_envelope*>(e));
     case signal::unlink: return handle_unlink(core, p, static_cast<control_envelope*>(e));
     case signal::unlink_ack: return handle_unlink_ack(p, static_cast<control_envelope*>(e));
-    case signal::monitor: return handle_monitor(p, static_cast<down_envelope*>(e));
+    case signal::monitor: return handle_monitor(core, p, static_cast<down_envelope*>(e));
     case signal::demonitor: return handle_demonitor(p, static_cast<control_envelope*>(e));
     case signal::down: return handle_down(core, p, static_cast<down_envelope*>(e));
     case signal::timer_gone: {
@@ -446,29 +480,46 @@ void take_in(runtime_core& core, process& p, envelope* e) {
 
 void intake(runtime_core& core, process& p) {
   envelope* e = p.in.take_all();
+  bool alarm_before = p.alarmed.load(std::memory_order_relaxed);
   while (e) {
     envelope* next = e->next;
     if (e->to != p.id.load(std::memory_order_relaxed)) [[unlikely]] {
-      refuse(core, pid(e->to), e);
+      refuse(core, p, pid(e->to), e);
     } else {
       try {
         take_in(core, p, e);
-      } catch (const std::bad_alloc&) {
-        // Its tables cannot grow: the process cannot keep its promises any more, so it crashes.
-        decide_fate(p, exit_reason(reason::error("std::bad_alloc", "no memory to take in a signal")), true);
+      } catch (...) {
+        // Its tables cannot grow, or the destructor of a message that it dropped threw: the process crashes.
+        decide_fate(p, current_reason(), true);
       }
     }
     e = next;
   }
+  if (!alarm_before && p.alarmed.load(std::memory_order_relaxed)) [[unlikely]]
+    tell_alarm(core, p);
 }
 
 // ---- the end of a process ----------------------------------------------------------------------------------------
 
-void end_process(runtime_core& core, process& p, const exit_reason& why) {
+namespace {
+
+// Nobody will handle what is in the queue, but a condition of the process still looks through it: the envelopes stay
+// where they are, requests included, whose callers find out by their timeouts.
+void leave_in_queue(runtime_core& core, const process& p) noexcept {
+  for (const envelope* e = p.first; e; e = e->next)
+    if (e->type->kind == signal::message || e->type->kind == signal::cast || e->type->kind == signal::request)
+      core.count(counter::dropped);
+}
+
+}  // namespace
+
+void end_process(runtime_core& core, process& p, const exit_reason& why, bool keep) {
   pid me = p.self();
   p.exiting = true;
   envelope* left = p.in.close();
-  envelope* mine = std::exchange(p.first, nullptr);
+  bool looked_at = keep && p.scanning;
+  if (looked_at) leave_in_queue(core, p);
+  envelope* mine = looked_at ? nullptr : std::exchange(p.first, nullptr);
   p.last = nullptr;
   p.scanned = nullptr;
   p.queued.store(0, std::memory_order_relaxed);
@@ -499,12 +550,13 @@ void end_process(runtime_core& core, process& p, const exit_reason& why) {
     while (e) {
       envelope* next = e->next;
       if (e->type->kind == signal::request || e->type->kind == signal::system) {
+        give_room(core, p, *e);
         if (e->type->kind == signal::request) core.count(counter::dropped);
         end_calls_to(core, e, why);
       } else if (e->type->kind == signal::stop) {
         destroy(e);
       } else {
-        refuse(core, pid(e->to), e);
+        refuse(core, p, pid(e->to), e);
       }
       e = next;
     }
@@ -523,7 +575,7 @@ void end_process(runtime_core& core, process& p, const exit_reason& why) {
     if (!deliver(core, pid(peer), e)) destroy(e);
   };
   if (p.link0) tell_link(std::exchange(p.link0, 0));
-  if (process_extra* extra = std::exchange(p.extra, nullptr)) {
+  if (process_extra* extra = keep ? p.extra : std::exchange(p.extra, nullptr)) {
     for (auto& [peer, record] : extra->links)
       if (record.unlinking == 0) tell_link(peer);
     for (auto& [watcher, kept] : extra->monitored_by) {
@@ -532,8 +584,31 @@ void end_process(runtime_core& core, process& p, const exit_reason& why) {
       e->value.reason = why;
       if (!deliver(core, pid(watcher.first), e)) destroy(e);
     }
-    delete extra;
+    extra->links.clear();
+    extra->monitors.clear();
+    extra->monitored_by.clear();
+    if (!keep) delete extra;
   }
+}
+
+void keep_within_memory(runtime_core& core, process& p) {
+  mailbox_account* a = p.account.load();
+  if (!a || a->memory_max == 0 || a->bytes + a->used <= a->memory_max || a->overflowed.exchange(true)) return;
+  auto* fatal = make_exit(fatal_type, pid(), over_limit(*a, room::over_memory, 0));
+  if (!deliver(core, p.self(), fatal)) destroy(fatal);
+}
+
+void free_kept(process& p) noexcept {
+  for (envelope* e = std::exchange(p.first, nullptr); e;) {
+    envelope* next = e->next;
+    try {
+      destroy(e);
+    } catch (...) {
+      // A message whose destructor throws has no process left to blame.
+    }
+    e = next;
+  }
+  delete std::exchange(p.extra, nullptr);
 }
 
 }  // namespace otp::detail

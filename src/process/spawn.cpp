@@ -65,8 +65,9 @@ void own_stack_main(void* argument);
 
 // User code forked and let the child go on to here. The processes live in the parent: two programs must not run them.
 [[noreturn]] void leave_forked_child(const std::optional<exit_reason>& ended) {
-  std::string text = "otp: fatal: a forked child returned to the runtime, whose threads stayed in the parent; after "
-                     "fork() call exec or _exit, or use posix_spawn";
+  std::string text =
+      "otp: fatal: a forked child returned to the runtime, whose threads stayed in the parent; after "
+      "fork() call exec or _exit, or use posix_spawn";
   if (ended) text += " (it ended with " + ended->to_string() + ")";
   text += "\n";
   static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
@@ -140,7 +141,7 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   p.phase.store(phase::idle, std::memory_order_release);
   worker* w = scheduler::current();
   core.table.release(p, w ? &static_cast<worker_local*>(w->local)->free_places : nullptr);
-  if (account) core.recycle_account(account);
+  if (account) core.close_account(*account);
   core.count(counter::exited);
   core.process_ended(me, why);
   if (ticket) {
@@ -279,8 +280,7 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
         exit_reason(exit_reason::kind::stopping, "the runtime is stopping; no process can be started from outside"));
   worker* w = scheduler::current();
   bool inside = w && &w->owner == &core.sched;
-  auto account =
-      options.mailbox.max_messages || options.mailbox.max_bytes ? core.take_account(options.mailbox) : nullptr;
+  mailbox_account* account = nullptr;
   std::unique_ptr<process_extra> extra;
   spawned made;
   process* p = nullptr;
@@ -303,6 +303,8 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
                                "the limit of " + unsigned_text(core.table.limit()) +
                                    " processes is reached; raise runtime_options::max_processes"));
     made.pid = p->self();
+    if (options.mailbox.max_messages || options.mailbox.max_bytes || options.memory_limit)
+      account = &core.open_account(*p, options);
     if (parent) {
       runtime_section section(*parent);
       if (options.monitor)
@@ -321,7 +323,6 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
       core.table.release(*p, nullptr);
     }
     delete watch;
-    if (account) core.recycle_account(account);
     throw;
   }
   if (watch) watch->value.process = made.pid;
@@ -353,8 +354,9 @@ void hibernate_into(unique_function resume) {
   process& p = require_process("hibernate");
   if (!resume) throw bad_argument("hibernate: the function object is empty; give one that can be called");
   if (!dynamic_cast<function_body*>(p.body))
-    throw bad_argument("hibernate: only a process that runs a function can leave it; a server's handler returns that "
-                       "it wants to hibernate");
+    throw bad_argument(
+        "hibernate: only a process that runs a function can leave it; a server's handler returns that "
+        "it wants to hibernate");
   check_fate(p);
   throw hibernation{std::move(resume)};
 }

@@ -132,6 +132,66 @@ static void wait_as_told(process& p, wait_state& w, fate then) {
   }
 }
 
+// Gives way to others and goes on when its turn comes again.
+static void take_turns(process& p) {
+  wait_state w;
+  w.satisfied = true;  // nothing to wait for: going through the queue is what yields
+  p.waiting = &w;
+  p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);
+  p.phase.store(phase::waiting, std::memory_order_release);
+  runtime_core& core = *runtime_core::current();
+  core.sched.make_ready_last(p);
+  core.sched.suspend(p);
+  p.phase.store(phase::in_user, std::memory_order_release);
+  p.waiting = nullptr;
+}
+
+namespace {
+
+struct receive_wait : wait_state {
+  const pattern* patterns;
+  std::size_t count;
+
+  bool of_type(std::size_t i, const envelope& e) const {
+    return e.type->kind == signal::message && (!patterns[i].type || patterns[i].type == e.type);
+  }
+  std::size_t match(const envelope& e) const {
+    for (std::size_t i = 0; i < count; ++i)
+      if (of_type(i, e) && (!patterns[i].guard || patterns[i].guard(patterns[i].handler, e))) return i;
+    return count;
+  }
+};
+
+// The first match from the last place that was looked at; `before` is the envelope in front of it or, without a match,
+// the last one.
+envelope* scan(process& p, const receive_wait& m, std::size_t& which, envelope*& before) {
+  envelope* e = before ? before->next : p.first;
+  for (; e; before = e, e = e->next) {
+    which = m.match(*e);
+    if (which < m.count) break;
+  }
+  return e;
+}
+
+// Conditions are user code: they run outside of the section, where only this process changes its queue, and who gives
+// the process up meanwhile leaves the queue as it is.
+class scanning_section {
+ public:
+  explicit scanning_section(process& p) : process_(p) { set(true); }
+  ~scanning_section() { set(false); }
+  scanning_section(const scanning_section&) = delete;
+  scanning_section& operator=(const scanning_section&) = delete;
+
+ private:
+  void set(bool on) {
+    runtime_section section(process_);
+    process_.scanning = on;
+  }
+  process& process_;
+};
+
+}  // namespace
+
 envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
   process& p = require_process("receive");
   runtime_core& core = *runtime_core::current();
@@ -139,51 +199,51 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
     throw bad_argument("receive: the timeout is " + integer_text(timeout.count()) +
                        " ns; give otp::after 0, a positive duration or otp::infinity");
   check_fate(p);
+  if (!scheduler::may_go_on()) {
+    // A loop that always finds a message would never let anybody else run.
+    bool can_suspend = true;
+    try {
+      core.sched.prepare_to_suspend();
+    } catch (const std::exception&) {
+      can_suspend = false;  // no stack to be had: others wait a little longer
+    }
+    if (can_suspend) take_turns(p);
+    check_fate(p);
+  }
   nanos start = timeout == infinity ? 0 : core.sched.now();
   nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
 
-  struct receive_wait : wait_state {
-    const pattern* patterns;
-    std::size_t count;
-    std::size_t match(const envelope& e) const {
-      if (e.type->kind != signal::message) return count;
-      for (std::size_t i = 0; i < count; ++i)
-        if ((!patterns[i].type || patterns[i].type == e.type) &&
-            (!patterns[i].guard || patterns[i].guard(patterns[i].handler, e)))
-          return i;
-      return count;
-    }
-  };
-  // What a scan without conditions has passed over once need not be looked at again by the same patterns: the address
-  // of the types is the same for every turn of a loop around a receive.
-  bool plain = count == 1 && !patterns[0].guard && patterns[0].type;
-  const void* scan_id = plain ? patterns[0].type : nullptr;
+  receive_wait m;
+  m.patterns = patterns;
+  m.count = count;
+  bool conditions = false;
+  for (std::size_t i = 0; i < count; ++i) conditions = conditions || patterns[i].guard;
+  // What was passed over once need not be looked at again: by this call, and for a single type without a condition by
+  // every later one. The address of the type is the same for every turn of a loop around a receive; that of a local
+  // variable means nothing to the next call.
+  bool plain = count == 1 && !conditions && patterns[0].type;
+  const void* scan_id = plain ? static_cast<const void*>(patterns[0].type) : &m;
+  if (!plain) p.scanned_for = nullptr;
   for (;;) {
     envelope* found = nullptr;
+    envelope* before = nullptr;
     {
       runtime_section section(p);
       intake(core, p);
-      receive_wait m;
-      m.patterns = patterns;
-      m.count = count;
-      envelope* before = nullptr;
-      envelope* e = p.first;
-      if (plain && p.scanned_for == scan_id && p.scanned) {
-        before = p.scanned;
-        e = before->next;
+      if (p.scanned_for == scan_id) before = p.scanned;
+      if (!conditions) found = scan(p, m, which, before);
+      if (found) unlink_from_queue(core, p, before, found);
+      p.scanned_for = scan_id;
+      p.scanned = before;
+    }
+    if (conditions) {
+      {
+        scanning_section scanning(p);
+        found = scan(p, m, which, before);
       }
-      for (; e; before = e, e = e->next) {
-        which = m.match(*e);
-        if (which < count) break;
-      }
-      if (e) {
-        unlink_from_queue(core, p, before, e);
-        found = e;
-      }
-      if (plain) {
-        p.scanned_for = scan_id;
-        p.scanned = before;
-      }
+      runtime_section section(p);
+      p.scanned = before;
+      if (found) unlink_from_queue(core, p, before, found);
     }
     if (found) {
       core.count(counter::handled);
@@ -194,18 +254,14 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       check_fate(p);
       return nullptr;
     }
-    receive_wait w;
-    w.patterns = patterns;
-    w.count = count;
+    receive_wait w = m;
     w.deadline = deadline;
     w.wants = [](wait_state& self, envelope& e) {
-      // Runs wherever the message is taken in. A condition that throws shall throw in its own process: wake it.
+      // Runs wherever the message is taken in: a condition is asked by its own process, which is woken for it.
       auto& mine = static_cast<receive_wait&>(self);
-      try {
-        return mine.match(e) < mine.count;
-      } catch (...) {
-        return true;
-      }
+      for (std::size_t i = 0; i < mine.count; ++i)
+        if (mine.of_type(i, e)) return true;
+      return false;
     };
     wait(p, w);
     if (w.timed_out) {
@@ -238,15 +294,7 @@ void yield() {
   runtime_core& core = *runtime_core::current();
   check_fate(p);
   prepare_to_suspend(core);
-  wait_state w;
-  w.satisfied = true;  // nothing to wait for: going through the queue is what yields
-  p.waiting = &w;
-  p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);
-  p.phase.store(phase::waiting, std::memory_order_release);
-  core.sched.make_ready_last(p);
-  core.sched.suspend(p);
-  p.phase.store(phase::in_user, std::memory_order_release);
-  p.waiting = nullptr;
+  take_turns(p);
   check_fate(p);
 }
 
