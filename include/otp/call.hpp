@@ -293,7 +293,9 @@ class from {
   from() = default;
   explicit from(envelope_type* r) noexcept : request_(r) {
     r->references.fetch_add(1, std::memory_order_relaxed);  // the maker holds one
-    r->from_flags.fetch_or(detail::request_envelope::taken);
+    // Made by the server before anybody else can see the request's flags.
+    r->from_flags.store(detail::request_envelope::taken | detail::request_envelope::in_handler,
+                        std::memory_order_relaxed);
   }
   from(from&& other) noexcept
       : request_(std::exchange(other.request_, nullptr)), answered_(std::exchange(other.answered_, false)) {}

@@ -136,7 +136,7 @@ bool server_core::start() {
     ticket_->succeeded(self());
     std::exchange(ticket_, nullptr)->drop();
   }
-  step_ = std::move(done.step);
+  set_step(std::move(done.step));
   apply(nullptr);
   return true;
 }
@@ -188,7 +188,7 @@ void server_core::receive(envelope* e) {
 }
 
 void server_core::dispatch(envelope* e) {
-  count_handled();
+  if (e->type->kind != signal::request) count_handled();
   if (rare_) {
     if (e->type == &value_envelope<idle_expired>::type_of) {
       bool counts = static_cast<value_envelope<idle_expired>*>(e)->value.number == rare_->idle_number;
@@ -285,7 +285,7 @@ void server_core::run_request(request_envelope* r) {
                                                                         std::string(type_.name) + " runs there"));
     return;
   }
-  if (!r->run_expired && otp::detail::given_up(*r)) {
+  if (!take_request(*r)) {
     {
       runtime_bracket bracket;
       request_done();
@@ -296,11 +296,10 @@ void server_core::run_request(request_envelope* r) {
   }
   doing_.store(r->type->record, std::memory_order_relaxed);
   const type_record* record = r->type->record;
-  r->from_flags.fetch_or(request_envelope::in_handler);
   auto failed = guard([&] { type.run(*this, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed) {
-    step_ = step_result();
+    set_step({});
     if (being_ended()) return keep_for_end(r);
     std::string text = record ? std::string(record->name) : std::string();
     return crash(std::move(*failed), r, std::move(text));
@@ -310,9 +309,13 @@ void server_core::run_request(request_envelope* r) {
 
 // The handler of a request has returned: the request is answered, deferred, or failed because its `from` is gone.
 void server_core::settle(request_envelope* r) {
+  if (std::exchange(answered_, false)) return;  // and gone
   runtime_bracket bracket;
   request_done();
-  std::uint8_t flags = r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
+  // Without a `from` nobody else looks at the flags.
+  std::uint8_t flags = r->from_flags.load(std::memory_order_relaxed);
+  if (flags & request_envelope::taken)
+    flags = r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
   if (r->progress.load() != request_state::pending || r == answer_) return drop_answered(r);
   if ((flags & request_envelope::dropped) || !(flags & request_envelope::taken))
     return fail_request(
@@ -336,6 +339,11 @@ void server_core::prune_outstanding() {
 }
 
 void server_core::apply(request_envelope* r) {
+  if (!stepped_ && (!rare_ || rare_->hibernate_after == infinity)) {  // nothing but the reply, the usual case
+    if (r) settle(r);
+    return;
+  }
+  stepped_ = false;
   step_result step = std::move(step_);
   step_ = step_result();
   if (step.action == step_result::what::stop) {
@@ -410,6 +418,7 @@ void server_core::stop(exit_reason why, bool may_report, std::string message, bo
 
 // The request being handled when the server ends: it fails with the reason that the process ends with.
 void server_core::keep_for_end(request_envelope* r) {
+  if (std::exchange(answered_, false)) return;
   runtime_bracket bracket;
   request_done();
   r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));

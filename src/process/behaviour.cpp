@@ -36,10 +36,20 @@ void request_done() noexcept {
   if (process* p = current_process()) p->handling = nullptr;
 }
 
-bool given_up(const request_envelope& r) noexcept {
-  if (r.progress.load() == request_state::abandoned) return true;
-  worker* w = scheduler::current();
-  return w && r.deadline <= w->cached_now;  // a clock that is behind errs towards running the request
+void leave_request() noexcept {
+  process* p = current_process();
+  if (!p) return;
+  runtime_section section(*p);
+  p->handling = nullptr;
+}
+
+bool take_request(const request_envelope& r) noexcept {
+  worker& w = *scheduler::current();
+  // The worker's clock may be behind, which errs towards running the request.
+  bool expired = !r.run_expired &&
+                 (r.progress.load(std::memory_order_relaxed) == request_state::abandoned || r.deadline <= w.cached_now);
+  if (!expired) count_on(w, counter::handled);
+  return !expired;
 }
 
 std::optional<exit_reason> asked_to_end() {

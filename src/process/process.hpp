@@ -43,6 +43,7 @@ struct wait_state {
   const envelope* reply = nullptr;                  // satisfied by this request coming back
   envelope* found = nullptr;                        // that request, once it has; owned by the waiter
   nanos deadline = never;
+  bool fresh = false;  // the deadline lies ahead for certain
   bool satisfied = false;
   bool timed_out = false;
   bool interruptible = true;  // false while the stack is unwinding: a fate is not thrown twice

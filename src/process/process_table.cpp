@@ -7,7 +7,6 @@
 namespace otp::detail {
 
 namespace {
-constexpr std::size_t block_size = (sizeof(process) + 63) / 64 * 64;
 constexpr std::size_t cache_low = 64;  // places kept back so that a place is not reused at once
 constexpr std::size_t cache_high = 192;
 }  // namespace
@@ -22,17 +21,6 @@ process_table::~process_table() {
     if (char* c = chunks_[i].load(std::memory_order_relaxed)) munmap(c, chunk_size * block_size);
 }
 
-process* process_table::at(std::uint32_t index) const noexcept {
-  if (index / chunk_size >= chunk_count_) return nullptr;
-  char* c = chunks_[index / chunk_size].load(std::memory_order_acquire);  // pairs with the store in allocate()
-  return c ? std::launder(reinterpret_cast<process*>(c + (index % chunk_size) * block_size)) : nullptr;
-}
-
-process* process_table::find(pid p) const noexcept {
-  if (!p) return nullptr;
-  process* b = at(p.index());
-  return b && b->id.load(std::memory_order_acquire) == p.value() ? b : nullptr;
-}
 
 std::uint32_t process_table::index_of(const process& p) const noexcept {
   return pid(p.id.load(std::memory_order_relaxed)).index();

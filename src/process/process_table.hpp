@@ -39,6 +39,7 @@ class process_table {
 
  private:
   static constexpr std::size_t chunk_size = 1024;
+  static constexpr std::size_t block_size = (sizeof(process) + 63) / 64 * 64;
 
   std::size_t limit_;
   std::uint64_t first_generation_;
@@ -49,5 +50,17 @@ class process_table {
   std::mutex lock_;
   std::deque<std::uint32_t> free_;  // guarded by lock_
 };
+
+inline process* process_table::at(std::uint32_t index) const noexcept {
+  if (index / chunk_size >= chunk_count_) return nullptr;
+  char* c = chunks_[index / chunk_size].load(std::memory_order_acquire);  // pairs with the store in allocate()
+  return c ? std::launder(reinterpret_cast<process*>(c + (index % chunk_size) * block_size)) : nullptr;
+}
+
+inline process* process_table::find(pid p) const noexcept {
+  if (!p) return nullptr;
+  process* b = at(p.index());
+  return b && b->id.load(std::memory_order_acquire) == p.value() ? b : nullptr;
+}
 
 }  // namespace otp::detail

@@ -28,7 +28,9 @@ struct foreign_waiter {
 };
 
 void drop_reference(request_envelope* r) {
-  if (r->references.fetch_sub(1, std::memory_order_acq_rel) == 1) r->free(r);
+  // The last holder need not count: nobody else could at the same time.
+  if (r->references.load(std::memory_order_acquire) == 1 || r->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    r->free(r);
 }
 
 constinit const envelope_type reply_signal = {signal::reply, nullptr,
@@ -67,7 +69,7 @@ void send_back(request_envelope* r) noexcept {
 }  // namespace
 
 void finish_reply(request_envelope* r) noexcept {
-  r->progress.store(request_state::replied);
+  r->progress.store(request_state::replied, std::memory_order_release);  // read behind the inbox, or the waiter's lock
   send_back(r);
 }
 
@@ -114,7 +116,7 @@ void clear_edge(request_envelope& r) noexcept {
   if (r.number == 0 || r.asynchronous) return;
   process* c = r.core->table.find(r.caller);
   if (!c) return;
-  std::uint64_t word = c->edge.load();
+  std::uint64_t word = c->edge.load(std::memory_order_relaxed);  // the CAS decides
   if (word >> 24 == (r.number & ((std::uint64_t{1} << 40) - 1))) c->edge.compare_exchange_strong(word, 0);
 }
 
@@ -161,17 +163,18 @@ struct call_guard {
   process& p;
   request_envelope* r;
   ~call_guard() {
-    p.edge.store(0);
+    // Whoever answered has cleared the edge and decided the request: nothing is left to do then.
+    if (p.edge.load(std::memory_order_relaxed) != 0) p.edge.store(0);
     request_state expected = request_state::pending;
-    r->progress.compare_exchange_strong(expected, request_state::abandoned);
+    if (r->progress.load(std::memory_order_relaxed) == request_state::pending)
+      r->progress.compare_exchange_strong(expected, request_state::abandoned);
   }
 };
 
 }  // namespace
 
 std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration timeout) {
-  process& p = require_process("call");
-  runtime_core& core = *runtime_core::current();
+  auto [on, core, p] = require_running("call");
   auto fail = [&](exit_reason why) -> std::optional<exit_reason> {
     drop_reference(r);  // the callee never got it
     return why;
@@ -181,11 +184,13 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
     throw bad_argument("call: the timeout is " + integer_text(timeout.count()) +
                        " ns; give 0, a positive duration or otp::infinity");
   }
-  try {
-    check_fate(p);
-  } catch (...) {
-    drop_reference(r);
-    throw;
+  if (p.dying) [[unlikely]] {
+    try {
+      check_fate(p);
+    } catch (...) {
+      drop_reference(r);
+      throw;
+    }
   }
   if (to == p.self()) return fail(reason::calling_self);
   nanos start = core.sched.coarse_now() + scheduler::coarse_step;
@@ -195,7 +200,7 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   r->caller = p.self();
   r->number = ++p.calls;
   r->deadline = deadline;
-  p.edge_deadline.store(deadline);
+  p.edge_deadline.store(deadline, std::memory_order_relaxed);  // read after `edge`, whose store publishes it
   p.edge.store(edge_word(to, r->number));
   call_guard guard{p, r};
   send_status status;
@@ -221,13 +226,16 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   wait_state w;
   w.reply = r;
   w.deadline = deadline;
+  w.fresh = true;  // by the margin of the coarse clock
   wait(p, w);
   if (!w.found) return reason::timeout;
-  bool failed = r->progress.load() == request_state::failed;
-  std::optional<exit_reason> why;
-  if (failed) why = r->failure;
-  drop_reference(static_cast<request_envelope*>(w.found));
-  return why;
+  // The reference that came back with the reply; the caller's own keeps the request alive.
+  if (r->references.load(std::memory_order_acquire) == 2)
+    r->references.store(1, std::memory_order_relaxed);  // nobody else has one, so nobody counts at the same time
+  else
+    r->references.fetch_sub(1, std::memory_order_acq_rel);
+  if (r->progress.load(std::memory_order_relaxed) == request_state::failed) return r->failure;
+  return std::nullopt;
 }
 
 std::optional<exit_reason> call_from_outside(runtime_core& core, pid to, request_envelope* r, duration timeout) {

@@ -315,16 +315,6 @@ runtime_service& runtime_core::service(const void* key,
 
 // ---- counters ----------------------------------------------------------------------------------------------------
 
-void runtime_core::count(counter which, std::uint64_t by) noexcept {
-  worker* w = scheduler::current();
-  if (w && &w->owner == &sched) {
-    auto& value = static_cast<worker_local*>(w->local)->counters.values[static_cast<std::size_t>(which)];
-    value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);  // one writer
-  } else {
-    outside.values[static_cast<std::size_t>(which)].fetch_add(by, std::memory_order_relaxed);
-  }
-}
-
 runtime_counters runtime_core::counters() const {
   auto& self = const_cast<runtime_core&>(*this);
   auto sum = [&](counter which) {
@@ -392,38 +382,16 @@ void runtime_core::close_account(mailbox_account& a) noexcept {
 
 // ---- who is who --------------------------------------------------------------------------------------------------
 
-runtime_core& core_of(const worker& w) noexcept { return *static_cast<runtime_core*>(w.owner.owner()); }
-
-runtime_core* runtime_core::current() noexcept {
-  worker* w = scheduler::current();
-  return w ? &core_of(*w) : nullptr;
-}
-
-process* current_process() noexcept {
-  worker* w = scheduler::current();
-  return w ? static_cast<process*>(w->running) : nullptr;
-}
-
-runtime_core& require_runtime(const char* what) {
-  runtime_core* core = runtime_core::current();
-  if (!core && fork_generation() != 0)
+void refuse_outside(const char* what) {
+  if (!runtime_core::current() && fork_generation() != 0)
     throw bad_argument(std::string(what) +
                        ": this is a forked child, whose runtime stayed in the parent; call exec or _exit");
-  if (!core)
+  if (!runtime_core::current())
     throw bad_argument(std::string(what) +
                        ": this thread belongs to no runtime; call it from a process (otp::run, otp::spawn), or use the "
                        "runtime object: runtime.send, runtime.call, runtime.spawn");
-  return *core;
-}
-
-process& require_process(const char* what) {
-  require_runtime(what);
-  process* p = current_process();
-  if (!p)
-    throw bad_argument(std::string(what) +
-                       ": only a process can do this; call it from a function given to otp::run or otp::spawn");
-  check_abandoned(*p);
-  return *p;
+  throw bad_argument(std::string(what) +
+                     ": only a process can do this; call it from a function given to otp::run or otp::spawn");
 }
 
 std::string runtime_core::describe(pid who) const {

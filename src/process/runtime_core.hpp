@@ -153,12 +153,54 @@ struct runtime_core {
   static runtime_core* current() noexcept;
 };
 
+inline runtime_core& core_of(const worker& w) noexcept { return *static_cast<runtime_core*>(w.owner.owner()); }
+inline runtime_core* runtime_core::current() noexcept {
+  worker* w = scheduler::current();
+  return w ? &core_of(*w) : nullptr;
+}
 /// The process that runs on this thread, or null.
-process* current_process() noexcept;
-runtime_core& core_of(const worker& w) noexcept;
-/// The runtime and process of the caller; throws bad_argument naming `what` when called from outside.
-runtime_core& require_runtime(const char* what);
-process& require_process(const char* what);
+inline process* current_process() noexcept {
+  worker* w = scheduler::current();
+  return w ? static_cast<process*>(w->running) : nullptr;
+}
+
+/// Throws bad_argument: `what` was called from where it cannot be.
+[[noreturn]] void refuse_outside(const char* what);
+/// The runtime of the caller; throws bad_argument naming `what` when there is none.
+inline runtime_core& require_runtime(const char* what) {
+  worker* w = scheduler::current();
+  if (!w) [[unlikely]]
+    refuse_outside(what);
+  return core_of(*w);
+}
+
+/// Who runs here: looked up once a call, since every look at the thread is a call of its own.
+struct running_process {
+  worker& on;
+  runtime_core& core;
+  process& self;
+};
+inline running_process require_running(const char* what) {
+  worker* w = scheduler::current();
+  if (!w || !w->running) [[unlikely]]
+    refuse_outside(what);
+  auto& p = static_cast<process&>(*w->running);
+  check_abandoned(p);
+  return {*w, core_of(*w), p};
+}
+inline process& require_process(const char* what) { return require_running(what).self; }
+
+inline void count_on(worker& w, counter which, std::uint64_t by = 1) noexcept {
+  auto& value = static_cast<worker_local*>(w.local)->counters.values[static_cast<std::size_t>(which)];
+  value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);  // one writer
+}
+inline void runtime_core::count(counter which, std::uint64_t by) noexcept {
+  worker* w = scheduler::current();
+  if (w && &w->owner == &sched) [[likely]]
+    count_on(*w, which, by);
+  else
+    outside.values[static_cast<std::size_t>(which)].fetch_add(by, std::memory_order_relaxed);
+}
 
 // ---- spawn.cpp ---------------------------------------------------------------------------------------------------
 /// Starts a process around `body`. `parent` may be null (from outside).
@@ -172,7 +214,10 @@ void step(runnable&, worker&);
 /// caller's.
 bool deliver(runtime_core&, pid to, envelope*) noexcept;
 /// Takes everything out of the inbox and acts on the control signals. Inside a runtime_section.
-void intake(runtime_core&, process&);
+void take_in_all(runtime_core&, process&);
+inline void intake(runtime_core& core, process& p) {
+  if (p.in.has_mail()) take_in_all(core, p);
+}
 /// What remains of a process: closes the inbox, frees names, tells links and monitors. With `keep`, for an abandoned
 /// one whose code may still look at them, its dictionary and the messages that it scans stay until the runtime ends.
 void end_process(runtime_core&, process&, const exit_reason& why, bool keep = false);

@@ -16,18 +16,30 @@ std::uint32_t milliseconds(nanos t) noexcept { return static_cast<std::uint32_t>
 
 // ---- sending -----------------------------------------------------------------------------------------------------
 
-bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
-  process* p = core.table.find(to);
-  if (!p) return false;
+namespace {
+
+// `w` is the worker that runs here, if it is one of this runtime.
+inline bool push_to(runtime_core& core, worker* w, process& p, pid to, envelope* e) noexcept {
   e->to = to.value();
-  worker* w = scheduler::current();
-  e->sent_at = milliseconds(w && &w->owner == &core.sched ? w->cached_now : core.sched.coarse_now());
-  switch (p->in.push(e)) {
+  e->sent_at = milliseconds(w ? w->cached_now : core.sched.coarse_now());
+  switch (p.in.push(e)) {
     case push_result::closed: return false;
-    case push_result::wake: core.sched.make_ready(*p); break;
+    case push_result::wake: core.sched.make_ready(p, w); break;
     case push_result::queued: break;
   }
   return true;
+}
+
+inline worker* worker_of(runtime_core& core) noexcept {
+  worker* w = scheduler::current();
+  return w && &w->owner == &core.sched ? w : nullptr;
+}
+
+}  // namespace
+
+bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
+  process* p = core.table.find(to);
+  return p && push_to(core, worker_of(core), *p, to, e);
 }
 
 namespace {
@@ -120,13 +132,15 @@ void wait_for_room(process& sender, process& receiver, mailbox_account& a, const
 }  // namespace
 
 send_status send_user(runtime_core& core, pid to, envelope* e) {
-  process* sender = current_process();
+  worker* w = worker_of(core);
+  process* sender = w ? static_cast<process*>(w->running) : nullptr;
   if (sender && sender->attention.load(std::memory_order_relaxed) == attention::fence) [[unlikely]] {
     core.count(counter::fenced);
     destroy(e);
     return send_status::no_process;
   }
-  core.count(counter::sent);
+  auto count = [&](counter which) { w ? count_on(*w, which) : core.count(which); };
+  count(counter::sent);
   for (;;) {
     process* p = core.table.find(to);
     mailbox_account* a = p ? p->account.load(std::memory_order_acquire) : nullptr;  // pairs with spawn
@@ -145,12 +159,12 @@ send_status send_user(runtime_core& core, pid to, envelope* e) {
       }
       if (why != room::granted) return full(core, to, *a, why, e);
     }
-    if (p && deliver(core, to, e)) {
-      core.count(counter::accepted);
+    if (p && push_to(core, w, *p, to, e)) {
+      count(counter::accepted);
       return send_status::sent;
     }
     if (a) give_room(core, *p, *e);
-    core.count(counter::dead);
+    count(counter::dead);
     destroy(e);
     return send_status::no_process;
   }
@@ -478,7 +492,7 @@ void take_in(runtime_core& core, process& p, envelope* e) {
 
 }  // namespace
 
-void intake(runtime_core& core, process& p) {
+void take_in_all(runtime_core& core, process& p) {
   envelope* e = p.in.take_all();
   bool alarm_before = p.alarmed.load(std::memory_order_relaxed);
   while (e) {

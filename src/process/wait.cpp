@@ -90,7 +90,8 @@ bool wait_or_fate(process& p, wait_state& w) {
 }
 
 static void wait_as_told(process& p, wait_state& w, fate then) {
-  runtime_core& core = *runtime_core::current();
+  worker& here = *scheduler::current();  // the same after every suspension
+  runtime_core& core = core_of(here);
   for (;;) {
     prepare_to_suspend(core);
     bool over = false;
@@ -100,7 +101,8 @@ static void wait_as_told(process& p, wait_state& w, fate then) {
       intake(core, p);
       over = w.satisfied || (p.dying && w.interruptible);
       if (!over && w.deadline != never) {
-        if (w.deadline <= core.sched.now())
+        // A deadline that was made just now has not passed; reading the clock costs more than the rest of this.
+        if (!std::exchange(w.fresh, false) && w.deadline <= core.sched.now())
           over = w.timed_out = true;
         else
           try {
@@ -111,7 +113,7 @@ static void wait_as_told(process& p, wait_state& w, fate then) {
           }
       }
       if (!over) {
-        p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);  // published by try_sleep
+        p.home.store(here.number + 1, std::memory_order_relaxed);  // published by try_sleep
         section.leave_as(phase::waiting);
         if (!p.in.try_sleep()) {
           section.leave_as(phase::in_user);

@@ -4,32 +4,29 @@
 //         A node belongs to its sender until push() took it, then to the inbox, then to whoever took it out. No memory
 //         is allocated or freed here, and the chain is only ever taken whole, so a node may be reused at once (no ABA).
 //         "Owner" is not a thread: it is whoever is running the process at the moment, and the word decides who may.
-// Errors  a closed inbox refuses: push() says so, and the node is still the caller's (only its `next` may have been
-// written).
+// Errors  a closed inbox refuses: push() says so, and the node is still the caller's (only its `next` may be written).
 //
 // Rules
 //  1. word_ is the only shared field; every transition is one atomic operation on it, so two of them never overlap:
 //
-//       closed   --open_awake, open_asleep-->  awake, asleep   (nobody else knows the inbox yet, or everybody was
-//       refused) awake    --try_sleep, by the owner-->  asleep asleep   --try_wake, by anyone-->      awake whoever did
-//       it must schedule the owner asleep   --push-->                     a chain         whoever did it must schedule
-//       the owner (push_result::wake) awake    --push-->                     a chain a chain  --push--> a longer chain
+//       closed   --open_awake, open_asleep-->  awake, asleep   nobody knows the inbox yet, or everybody was refused
+//       awake    --try_sleep, by the owner-->  asleep
+//       asleep   --try_wake, by anyone-->      awake           whoever did it must schedule the owner
+//       asleep   --push-->                     a chain         whoever did it must schedule the owner
+//       awake    --push-->                     a chain
+//       a chain  --push-->                     a longer chain
 //       a chain  --take_all, by the owner-->   awake
 //       any      --close, by anyone-->         closed
 //
 //  2. "asleep" is left by exactly one thread, and the owner enters it again only after it was scheduled. Hence one
-//  waker per
-//     sleep, and one owner at a time. A chain means: the owner runs, or somebody is about to schedule it.
+//     waker per sleep, and one owner at a time. A chain means: the owner runs, or somebody is about to schedule it.
 //  3. A node's `next` is written by its pusher before the push and by nobody until the owner has taken it.
 //  4. Senders are ordered by the order of their pushes on the word; the owner sees that order, so messages of one
-//  sender never
-//     overtake each other.
+//     sender never overtake each other.
 //  5. Somebody who has something for the owner that is not in the inbox (a flag) stores it first, then calls
-//  try_wake(). The
-//     owner looks for it after try_sleep() has succeeded, and calls try_wake() itself when it finds something. The
-//     store and the look must be seq_cst, as the word's accesses in try_sleep() and in a missed try_wake() are: of two
-//     such pairs at least one sees the other's. The owner must not take from elsewhere what it has not looked for again
-//     after try_sleep().
+//     try_wake(). The owner looks for it after try_sleep() has succeeded, and calls try_wake() itself when it finds
+//     something. The store and the look must be seq_cst, as the word's accesses in try_sleep() and in a missed
+//     try_wake() are: of two such pairs at least one sees the other's.
 //  6. Zeroed memory is a closed inbox.
 #pragma once
 #include <atomic>
@@ -50,17 +47,15 @@ enum class push_result : std::uint8_t {
 /// The orders of the inbox, each with its partner. tests/model weakens them one by one and shows what breaks.
 /// Everything not named here is relaxed: it reads a value that a compare-exchange checks again, and follows no pointer.
 struct inbox_orders {
-  static constexpr auto push = std::memory_order::release;  // the node's contents, to `take` and `close`
-  static constexpr auto push_wake =
-      std::memory_order::acq_rel;  // as `push`; and what the owner wrote before `sleep` or `open`
-  static constexpr auto take = std::memory_order::acquire;   // from `push`
-  static constexpr auto sleep = std::memory_order::seq_cst;  // the owner's state, to `push_wake` and `wake`; rule 5
-  static constexpr auto wake = std::memory_order::acquire;   // from `sleep` and `open`
+  static constexpr auto push = std::memory_order::release;         // the node's contents, to `take` and `close`
+  static constexpr auto push_wake = std::memory_order::acq_rel;    // as `push`; and from `sleep` and `open`
+  static constexpr auto take = std::memory_order::acquire;         // from `push`
+  static constexpr auto sleep = std::memory_order::seq_cst;        // the owner's state, to `push_wake`, `wake`; rule 5
+  static constexpr auto wake = std::memory_order::acquire;         // from `sleep` and `open`
   static constexpr auto wake_missed = std::memory_order::seq_cst;  // rule 5, with `sleep`
-  static constexpr auto close =
-      std::memory_order::acq_rel;  // the nodes, from `push`; what the closer wrote, to `refused`
-  static constexpr auto refused = std::memory_order::acquire;  // from `close`
-  static constexpr auto open = std::memory_order::release;     // the owner's first state, to `push_wake` and `wake`
+  static constexpr auto close = std::memory_order::acq_rel;        // from `push`; what the closer wrote, to `refused`
+  static constexpr auto refused = std::memory_order::acquire;      // from `close`
+  static constexpr auto open = std::memory_order::release;         // the owner's first state, to `push_wake`, `wake`
 };
 
 /// `Node` has a field `next` that can hold a Node*, and is aligned to 16 bytes.
@@ -90,6 +85,9 @@ class inbox {
       }
     }
   }
+
+  /// Whether take_all() would find something. Owner only.
+  [[nodiscard]] bool has_mail() const noexcept { return has_chain(word_.load(std::memory_order::relaxed)); }
 
   /// Everything that has arrived, oldest first, linked by `next`; null if nothing has. Owner only.
   [[nodiscard]] Node* take_all() noexcept {

@@ -90,8 +90,6 @@ void scheduler::on_notice(const char* text, void* self) {
   if (s.hooks_.notice) s.hooks_.notice(s, text);
 }
 
-worker* scheduler::current() noexcept { return static_cast<worker*>(current_worker_raw()); }
-
 // ---- clocks and chance -------------------------------------------------------------------------------------------
 
 nanos scheduler::machine_now() noexcept { return read_clock(CLOCK_MONOTONIC); }
@@ -554,14 +552,12 @@ void scheduler::push_local(worker& w, runnable& r) noexcept {
   if (w.ready.size() + w.urgent.size() > 1) wake_one();
 }
 
-void scheduler::make_ready(runnable& r) noexcept {
-  if (options_.seeded) {
+void scheduler::make_ready(runnable& r, worker* w) noexcept {
+  if (options_.seeded) [[unlikely]] {
     seeded_ready_.push_back(&r);
     return;
   }
   std::uint32_t home = r.home.load(std::memory_order_relaxed);  // ordered by the inbox's wake (acquire)
-  worker* w = current();
-  if (w && &w->owner != this) w = nullptr;
   if (home == 0) {
     if (w) return push_local(*w, r);
     inject(r);

@@ -24,6 +24,7 @@
 #include "runtime/run_queue.hpp"
 #include "runtime/stack.hpp"
 #include "runtime/sync.hpp"
+#include "runtime/tls.hpp"
 #include "runtime/timer_wheel.hpp"
 
 #include <pthread.h>
@@ -182,7 +183,12 @@ class scheduler {
   const options& configuration() const noexcept { return options_; }
 
   /// Queues a runnable; the caller holds its ready right (rule 1). Any thread.
-  void make_ready(runnable&) noexcept;
+  void make_ready(runnable& r) noexcept {
+    worker* w = current();
+    make_ready(r, w && &w->owner == this ? w : nullptr);
+  }
+  /// The same; `here` is the worker that the caller runs on, null if it is none of this scheduler's.
+  void make_ready(runnable&, worker* here) noexcept;
   /// Queues it behind everything that is ready: for one that used up its batch.
   void make_ready_last(runnable&) noexcept;
 
@@ -230,7 +236,7 @@ class scheduler {
   std::uint64_t steals() const noexcept { return steals_.load(std::memory_order_relaxed); }
   std::uint64_t parks() const noexcept { return parks_.load(std::memory_order_relaxed); }
 
-  static worker* current() noexcept;
+  static worker* current() noexcept { return static_cast<worker*>(current_worker_raw()); }
 
  private:
   static void loop_entry(void* stack_pointer);

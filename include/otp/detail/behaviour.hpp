@@ -70,8 +70,10 @@ std::optional<exit_reason> guard(F&& code) {
 
 /// The request being handled is not handled any more: an abandonment need not fail it.
 void request_done() noexcept;
-/// Whether the caller of a request has given up.
-bool given_up(const request_envelope& r) noexcept;
+/// The same, inside a bracket of its own.
+void leave_request() noexcept;
+/// A request is about to be handled, and is counted. False: its caller has given up.
+bool take_request(const request_envelope& r) noexcept;
 void count_expired() noexcept;
 void count_handled() noexcept;
 void count_unhandled() noexcept;

@@ -124,7 +124,10 @@ class server_core : public process_body {
   bool reports_itself() const noexcept final { return true; }
 
   // For runners.
-  void set_step(step_result&& step) { step_ = std::move(step); }
+  void set_step(step_result&& step) {
+    step_ = std::move(step);
+    stepped_ = true;
+  }
   /// Answers the request being handled.
   template <class Envelope, class Value>
   void answer(Envelope* r, Value&& value);
@@ -170,6 +173,8 @@ class server_core : public process_body {
   envelope* continuation_ = nullptr;
   request_envelope* answer_ = nullptr;        // its reply is written and leaves when terminate has run
   request_envelope* last_request_ = nullptr;  // was being handled when the server began to end
+  bool answered_ = false;                     // the request being handled was answered by its runner, and is gone
+  bool stepped_ = false;                      // step_ says something
   step_result step_;
 };
 
@@ -194,7 +199,8 @@ bool write_reply(Envelope* r, Value&&... value) {
 
 template <class Envelope, class Value>
 void server_core::answer(Envelope* r, Value&& value) {
-  r->references.fetch_add(1, std::memory_order_relaxed);  // write_reply consumes one
+  leave_request();
+  answered_ = true;  // write_reply consumes the callee's reference
   write_reply(r, std::forward<Value>(value));
 }
 
