@@ -1,0 +1,39 @@
+#include "db_pool.hpp"
+
+#include "counters.hpp"
+
+namespace storefront {
+using namespace std::chrono_literals;
+
+namespace {
+constinit std::atomic<unsigned> turn{0};
+constinit std::atomic<unsigned> reader_count{1};
+}  // namespace
+
+// [spec]
+otp::supervisor_spec db_pool::spec(int readers, const std::string& file, int max_restarts) {
+  reader_count = static_cast<unsigned>(readers);
+  otp::supervisor_spec spec{.strategy = otp::one_for_one, .max_restarts = max_restarts, .max_seconds = 5s};
+  spec.children.push_back(otp::child<db_connection>(std::string(writer), file).id(std::string(writer)));
+  for (int i = 0; i < readers; ++i) spec.children.push_back(otp::child<db_connection>(reader(i), file).id(reader(i)));
+  return spec;
+}
+// [/spec]
+
+int db_pool::next_turn() { return static_cast<int>(turn++ % reader_count); }
+
+std::string db_pool::reader(int turn) {
+  return "db_reader_" + std::to_string(1 + static_cast<unsigned>(turn) % reader_count);
+}
+
+bool db_pool::may_try_again(const otp::exit_reason& why, int tries, otp::instant deadline) {
+  auto cause = why.cause();
+  bool in_vain = cause == otp::reason::timeout || cause.what() == otp::exit_reason::kind::system_limit;
+  otp::duration pause = 1ms * std::min(1 << std::min(tries, 6), 50);
+  if (in_vain || otp::now() + pause >= deadline) return false;
+  ++counters.retries;
+  otp::sleep(pause);
+  return true;
+}
+
+}  // namespace storefront

@@ -1,0 +1,35 @@
+// A small shop as a service: HTTP and JSON in front of SQLite, under one supervision tree. docs/guide/storefront.md is
+// a tour of it, tree.cpp the place to start reading.
+#include <otp/otp.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "journal.hpp"
+#include "store.hpp"
+#include "tree.hpp"
+
+using namespace std::chrono_literals;
+
+int main(int argc, char** argv) {
+  auto how = storefront::settings_from(argc, argv);
+  try {
+    // What may be wrong from outside is found out before anything is started.
+    std::string file = storefront::prepare_store(how.data);
+    storefront::listen_socket socket(how.address, how.port);
+
+    int code = otp::run(
+        [&] {
+          storefront::start_link(how, file, socket).value();
+          std::printf("storefront listens on %s, its data is %s\n", socket.url().c_str(), file.c_str());
+          std::fflush(stdout);
+          otp::wait_for_shutdown();
+        },
+        {.stop_budget = 10s, .listener = &storefront::the_journal()});
+    std::puts(code == 0 ? "storefront stopped" : "storefront stopped with an error, see above");
+    return code;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "storefront: %s\n", e.what());
+    return 2;
+  }
+}

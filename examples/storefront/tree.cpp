@@ -1,0 +1,41 @@
+#include "tree.hpp"
+
+#include <otp/dynamic_supervisor.hpp>
+#include <otp/otp.hpp>
+
+#include "db_pool.hpp"
+#include "listener.hpp"
+#include "rate_limiter.hpp"
+#include "status.hpp"
+
+namespace storefront {
+
+// [tree]
+otp::result<otp::server<otp::supervisor>> start_link(const settings& how, const std::string& file,
+                                                     const listen_socket& socket) {
+  auto shared = std::make_shared<const settings>(how);
+  // Who asks for chaos kills on purpose: that is no sign of a part that cannot work.
+  const int max_restarts = how.chaos ? 1000 : 10;
+  const std::int64_t connections_max = static_cast<std::int64_t>(how.connections_max) + 100;  // these hear a 503
+
+  return otp::supervisor::start_link(
+      {.strategy = otp::one_for_one,
+       .max_restarts = max_restarts,
+       .max_seconds = 10s,
+       // Started in this order and stopped in the opposite one: no new connections, then those that are open finish
+       // their requests, then the database is closed.
+       .children =
+           {
+               otp::child<status>(),
+               otp::child<rate_limiter>(),
+               otp::child_supervisor("db", db_pool::spec(how.pool, file, max_restarts), {.name = "db"}),
+               otp::child_dynamic_supervisor({.name = "connections"}, {.max_children = connections_max}),
+               otp::child_function("listener", [shared, &socket] {
+                 return otp::spawn_link([shared, &socket] { accept_connections(socket, shared); });
+               }),
+           }},
+      {.name = "storefront"});
+}
+// [/tree]
+
+}  // namespace storefront
