@@ -6,8 +6,6 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 
-#include <thread>
-
 namespace otp::detail {
 
 namespace {
@@ -102,7 +100,7 @@ visited visit_within(runtime_core& core, nanos patience, pid who, void (*look)(p
   for (unsigned looks = 0; p->phase.load(std::memory_order_acquire) == phase::in_runtime; ++looks) {
     if (looks == 100 && patience != never) deadline = scheduler::machine_now() + patience;
     if (looks > 100 && scheduler::machine_now() >= deadline) return visited::busy;
-    std::this_thread::yield();
+    scheduler::give_way();
   }
   bool there = p->id.load(std::memory_order_acquire) == who.value() && !p->exiting;
   if (there) {

@@ -1,8 +1,6 @@
 #include "process/control.hpp"
 #include "process/timer_table.hpp"
 
-#include <thread>
-
 namespace otp::detail {
 
 namespace {
@@ -147,7 +145,7 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
   }
   // An interval timer that sends its message at this moment: it shall have arrived before the canceller goes on.
   for (bool over = !busy || !wait; !over;) {
-    std::this_thread::yield();
+    scheduler::give_way();
     std::lock_guard lock(s.lock);
     over = busy->number != number;
   }

@@ -92,6 +92,7 @@ void scheduler::on_notice(const char* text, void* self) {
 
 // ---- clocks and chance -------------------------------------------------------------------------------------------
 
+void scheduler::give_way() noexcept { sched_yield(); }
 nanos scheduler::machine_now() noexcept { return read_clock(CLOCK_MONOTONIC); }
 nanos scheduler::now() noexcept { return options_.seeded ? virtual_now_ : machine_now(); }
 

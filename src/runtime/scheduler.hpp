@@ -227,6 +227,8 @@ class scheduler {
   std::int64_t wall_now() noexcept;
   std::uint64_t random() noexcept;
   static nanos machine_now() noexcept;
+  /// For the few places that spin for another thread's next instruction.
+  static void give_way() noexcept;
 
   void attach(poller*) noexcept;
   poller* attached() const noexcept { return poller_.load(std::memory_order_acquire); }
