@@ -6,7 +6,7 @@
 // Errors  as gen_server's start functions.
 // Source  proc_lib:start_link/3 and init_ack/1.
 #pragma once
-#include <otp/detail/server_core.hpp>
+#include <otp/detail/behaviour.hpp>
 
 namespace otp::proc_lib {
 

@@ -1,4 +1,5 @@
 // Names beyond the local ones: global and via.
+#include <otp/call.hpp>
 #include <otp/server_name.hpp>
 
 #include "behaviours/global_names.hpp"
@@ -38,6 +39,8 @@ global_names& globals() {
 }
 
 }  // namespace detail
+
+std::string this_node() { return "nonode@nohost"; }
 
 std::optional<pid> server_name::whereis() const {
   switch (kind_) {

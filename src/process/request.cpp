@@ -11,8 +11,6 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 
-#include <otp/call.hpp>
-
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -388,7 +386,3 @@ std::vector<std::string> each_once(std::vector<std::string> nodes) {
 }
 
 }  // namespace otp::detail
-
-namespace otp {
-std::string this_node() { return "nonode@nohost"; }
-}  // namespace otp

@@ -132,6 +132,16 @@ class start_ticket {
   void* core_ = nullptr;
 };
 
+/// The starter's reference of a ticket, until it is handed on.
+struct ticket_holder {
+  start_ticket* ticket;
+  explicit ticket_holder(start_ticket* t) noexcept : ticket(t) {}
+  ~ticket_holder() {
+    if (ticket) ticket->drop();
+  }
+  start_ticket* release() noexcept { return std::exchange(ticket, nullptr); }
+};
+
 /// What became of a start.
 struct started {
   pid process;

@@ -218,15 +218,6 @@ void server_core::answer_at_end(Envelope* r, Value&& value) {
   answer_ = r;
 }
 
-/// The starter's reference of a ticket, until it is handed on.
-struct ticket_holder {
-  start_ticket* ticket;
-  explicit ticket_holder(start_ticket* t) noexcept : ticket(t) {}
-  ~ticket_holder() {
-    if (ticket) ticket->drop();
-  }
-  start_ticket* release() noexcept { return std::exchange(ticket, nullptr); }
-};
 /// already_started, if the name in the options is held.
 std::optional<exit_reason> check_name(const start_options& options);
 /// Throws exited unless the caller was started by proc_lib and holds the name in the options.
