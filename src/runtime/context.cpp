@@ -241,6 +241,21 @@ struct passage {
   context* to;
 };
 
+// The rounding mode. On x86-64 Boost's jump carries it, on AArch64 it does not.
+#if defined(__aarch64__)
+OTP_PART_OF_SWITCH unsigned long float_control() noexcept {
+  unsigned long value;
+  asm volatile("mrs %0, fpcr" : "=r"(value));
+  return value;
+}
+OTP_PART_OF_SWITCH void set_float_control(unsigned long value) noexcept {
+  if (float_control() != value) asm volatile("msr fpcr, %0" : : "r"(value));
+}
+#else
+OTP_PART_OF_SWITCH unsigned long float_control() noexcept { return 0; }
+OTP_PART_OF_SWITCH void set_float_control(unsigned long) noexcept {}
+#endif
+
 OTP_PART_OF_SWITCH void note_departure(const bc::transfer_t& t) noexcept {
   const auto* from_whom = static_cast<const passage*>(t.data);
   if (from_whom->from != nullptr) from_whom->from->sp = t.fctx;
@@ -249,6 +264,7 @@ OTP_PART_OF_SWITCH void note_departure(const bc::transfer_t& t) noexcept {
 [[noreturn]] OTP_PART_OF_SWITCH void start(bc::transfer_t t) noexcept {
   context* here = static_cast<const passage*>(t.data)->to;
   note_departure(t);
+  set_float_control(here->float_control);
   arrived(*here);
   here->entry(here->arg);
   std::abort();  // an entry leaves by switch_context_final()
@@ -310,13 +326,16 @@ otp_context_root:
 [[noreturn]] OTP_UNINSTRUMENTED void otp_context_root(bc::transfer_t t) noexcept { start(t); }
 #endif
 
-void* make_stack(context&, char* low, std::size_t size) {
+void* make_stack(context& c, char* low, std::size_t size) {
+  c.float_control = float_control();
   return bc::make_fcontext(low + size, size, otp_context_root);
 }
 
 OTP_PART_OF_SWITCH void jump(context& from, context& to) noexcept {
+  const unsigned long control = float_control();
   passage out{&from, &to};
   note_departure(bc::jump_fcontext(to.sp, &out));
+  set_float_control(control);
 }
 
 [[noreturn]] OTP_PART_OF_SWITCH void jump_for_good(context& to) noexcept {

@@ -76,6 +76,9 @@ struct context {
   exception_globals aside;               // its exception state while it is suspended
   context_entry entry = nullptr;
   void* arg = nullptr;
+#if !OTP_DETAIL_OWN_JUMP
+  unsigned long float_control = 0;  // what it starts with
+#endif
 #if OTP_DETAIL_ASAN
   void* fake_stack = nullptr;  // ASan's second stack for locals whose address is taken
   const void* low = nullptr;

@@ -554,6 +554,16 @@ thread_signal_stack::~thread_signal_stack() {
   ::munmap(base_, bytes_);
 }
 
+// ---- room --------------------------------------------------------------------------------------------------------
+
+__attribute__((noinline, no_sanitize("address"))) void overflow_now(const stack& s) noexcept {
+  const auto left = static_cast<std::size_t>(static_cast<const char*>(__builtin_frame_address(0)) - s.low);
+  // Takes all that is left, so that the stack pointer is where an overflow has it.
+  auto* rest = static_cast<volatile char*>(__builtin_alloca(left + 256));
+  *rest = 0;
+  std::abort();  // only without a guard
+}
+
 // ---- backtrace ---------------------------------------------------------------------------------------------------
 
 __attribute__((noinline, no_sanitize("address"), no_sanitize("thread"))) std::size_t capture_backtrace(

@@ -13,7 +13,8 @@
 //    contain_terminate and abandon_* run as ordinary code.
 // 2. An overflow is contained only where the fault lies in user code. In libc, the loader, the unwinder or the C++
 //    library it would leave a lock held or a list half linked; our own runtime cannot be told apart by address, so
-//    contain_overflow() says false while the thread is inside it. Locks that the process itself held stay held, and
+//    contain_overflow() says false while the thread is inside it, and an entry of the runtime that takes a lock
+//    calls require_stack_room() first. Locks that the process itself held stay held, and
 //    its destructors do not run.
 // 3. Never under AddressSanitizer: SIGSEGV is its own.
 // 4. The handlers stay for the whole program; what was there before is called for everything that is not ours.
@@ -21,12 +22,12 @@
 //
 // Source  Containment is outside the C++ standard. It is off unless a policy asks for it.
 #pragma once
+#include "runtime/stack.hpp"
+
 #include <csignal>
 #include <cstddef>
 
 namespace otp::detail {
-
-struct stack;
 
 /// What the rooms above tell the handlers (rule 1). Any may be null.
 struct crash_hooks {
@@ -70,6 +71,26 @@ class thread_signal_stack {
   stack_t before_{};
   void* outer_ = nullptr;  // the one of an enclosing scope
 };
+
+/// What the runtime may need of a stack between taking a lock and giving it back.
+inline constexpr std::size_t runtime_stack_room = (with_address_sanitizer || with_thread_sanitizer ? 32 : 8) * 1024;
+
+/// Runs into the guard of `s`, which is the running stack, right here.
+[[noreturn]] void overflow_now(const stack& s) noexcept;
+
+/// Lets an overflow that is about to happen happen where nothing is held.
+[[gnu::always_inline]] inline void require_stack_room(const stack& s) noexcept {
+  const char* here = nullptr;
+#if defined(__x86_64__)
+  asm volatile("mov %%rsp, %0" : "=r"(here) : : "memory");
+#elif defined(__aarch64__)
+  asm volatile("mov %0, sp" : "=r"(here) : : "memory");
+#else
+  here = static_cast<const char*>(__builtin_frame_address(0));
+#endif
+  if (here < s.low + runtime_stack_room && here >= s.low) [[unlikely]]
+    overflow_now(s);
+}
 
 /// The return addresses of the calling thread, innermost first: of the caller, or of the code that a signal
 /// interrupted if its `ucontext` is given. Follows frame pointers inside the running stack, so code without them is

@@ -227,7 +227,7 @@ TEST_F(crash_test, an_overflow_is_fatal_and_the_report_names_process_size_and_se
   EXPECT_TRUE(left.says("otp: fatal: stack overflow in process <0.12.3> (rate_?limiter) in handle_call(check)"))
       << left.text;
   EXPECT_TRUE(left.says("stack: " + std::to_string(s->size) + " bytes")) << left.text;
-  EXPECT_TRUE(left.says("a guard of 16384 bytes")) << left.text;
+  EXPECT_TRUE(left.says("a guard of " + std::to_string(default_guard_size) + " bytes")) << left.text;
   EXPECT_TRUE(left.says("stack_size")) << left.text;
   EXPECT_TRUE(left.says(", pc 0x")) << left.text;
   EXPECT_FALSE(left.says("not contained")) << left.text;
@@ -351,6 +351,36 @@ TEST_F(crash_test, an_overflow_inside_libc_is_fatal_even_where_containment_is_on
   EXPECT_EQ(left.signal, SIGSEGV) << left.text;
   EXPECT_TRUE(left.says("otp: fatal: stack overflow in process <0.12.3>")) << left.text;
   EXPECT_TRUE(left.says("not contained: it struck inside a system library")) << left.text;
+  source.give(s);
+}
+
+std::size_t room = 0;
+void ask_for_room() {
+  const stack& s = *here().running;
+  const auto have = static_cast<std::size_t>(static_cast<char*>(__builtin_frame_address(0)) - s.low);
+  auto* filler = static_cast<volatile char*>(__builtin_alloca(have - room));
+  filler[0] = 1;
+  require_stack_room(s);
+  sink = 4 + filler[0];
+}
+
+TEST_F(crash_test, the_runtime_lets_an_overflow_happen_before_it_takes_a_lock) {
+  stack* s = source.take();
+  sink = 0;
+  room = runtime_stack_room + 4096;
+  run_on(*s, ask_for_room);
+  EXPECT_EQ(sink, 5);
+  room = runtime_stack_room / 2;
+  const remains left = in_child([&] { run_on(*s, ask_for_room); });
+  expect_killed_by(left, SIGSEGV);
+  EXPECT_TRUE(left.says("otp: fatal: stack overflow in process <0.12.3>")) << left.text;
+  if (!with_address_sanitizer) {
+    sink = 0;
+    runtime.contain = true;
+    for (int i = 0; i < 100; ++i) run_on(*s, ask_for_room);
+    EXPECT_EQ(runtime.contained, 100);
+    EXPECT_EQ(sink, 0);
+  }
   source.give(s);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,6 +69,10 @@ int install_guard(char* base, std::size_t bytes) {
   }
   return EAGAIN;
 }
+
+// Whether the kernel cannot read there: asked without being hit. Emulators take advice that they do not know, and do
+// nothing.
+bool faults(const char* address) { return ::syscall(SYS_faccessat, AT_FDCWD, address, F_OK) != 0 && errno == EFAULT; }
 
 void* map_memory(std::size_t bytes) {
   void* base =
@@ -265,6 +270,7 @@ stack* stack_source::pop_idle() noexcept {
 stack_source::guarded stack_source::protect(char* base) {
   if (!by_mprotect_) {
     int error = install_guard(base, options_.guard);
+    if (error == 0 && !std::exchange(guard_tried_, true) && !faults(base)) error = ENOSYS;
     if (error == 0) return guarded::inside;
     fall_back(error);
   }
@@ -280,11 +286,11 @@ stack_source::guarded stack_source::protect(char* base) {
 void stack_source::fall_back(int error) {
   by_mprotect_ = true;
   next_slab_ = std::min(next_slab_, largest_slab_mprotect);
-  if (error != EINVAL)
+  if (error != EINVAL && error != ENOSYS)
     pending_notice_ =
         "the kernel refused a stack guard by MADV_GUARD_INSTALL; guards are made by mprotect from now on, which "
         "limits waiting processes to about half of vm.max_map_count";
-  else if (memory_is_locked())
+  else if (error == EINVAL && memory_is_locked())
     pending_notice_ =
         "the kernel refused a stack guard by MADV_GUARD_INSTALL because memory is locked (mlockall); guards are made "
         "by "

@@ -68,12 +68,18 @@ class stack_exhausted : public std::runtime_error {
 inline constexpr std::size_t default_stack_size = (with_address_sanitizer || with_thread_sanitizer ? 256 : 64) * 1024;
 /// A smaller request is raised to this: a signal frame with wide registers alone takes 4 KiB.
 inline constexpr std::size_t smallest_stack_size = (with_address_sanitizer || with_thread_sanitizer ? 128 : 16) * 1024;
+/// -fstack-clash-protection touches every page of a large frame in order; on AArch64 g++ touches only every 64 KiB.
+#if defined(__aarch64__)
+inline constexpr std::size_t default_guard_size = 64 * 1024;
+#else
+inline constexpr std::size_t default_guard_size = 16 * 1024;
+#endif
 
 class stack_source {
  public:
   struct options {
     std::size_t size = default_stack_size;
-    std::size_t guard = 16 * 1024;
+    std::size_t guard = default_guard_size;
     bool force_mprotect = false;
     bool allow_unguarded = false;  // at the limit: a stack without guard, checked by a canary when it comes back
     /// Told once each: guards fell back to mprotect; stacks without a guard are handed out. Called without the lock
@@ -162,6 +168,7 @@ class stack_source {
   std::size_t mprotected_ = 0;  // guards that cost two maps each
   std::size_t next_slab_;
   bool by_mprotect_;
+  bool guard_tried_ = false;              // the first guard by advice was seen to work
   const char* pending_notice_ = nullptr;  // to be told once the lock is released
   bool told_unguarded_ = false;
   counters counters_;

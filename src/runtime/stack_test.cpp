@@ -96,7 +96,7 @@ TEST_P(guard_kinds, every_byte_of_a_stack_is_usable_and_the_guard_below_it_fault
   const auto all = take_many(source, 3);
   for (stack* s : all) {
     EXPECT_EQ(s->size, default_stack_size);
-    EXPECT_GE(s->guard, 16U * 1024);
+    EXPECT_GE(s->guard, default_guard_size);
     touch_all(*s);
     poke(s->top() - 1);
     EXPECT_EQ(in_child([s] { poke(s->low); }).signal, 0);
@@ -171,7 +171,7 @@ TEST(stack_source, counters_return_to_their_baseline) {
   EXPECT_EQ(now.live, 100U);
   EXPECT_EQ(now.idle, 0U);
   EXPECT_EQ(now.high_water, 100U);
-  EXPECT_GE(now.bytes, 100 * (default_stack_size + 16 * 1024));
+  EXPECT_GE(now.bytes, 100 * (default_stack_size + default_guard_size));
   give_all(source, all);
   now = source.count();
   EXPECT_EQ(now.live, 0U);
