@@ -21,7 +21,7 @@ namespace {
 // Waits until `done()` or the deadline; process ends notify.
 template <class Done>
 bool wait_outside(runtime_core& core, nanos deadline, Done done) {
-  core.waiting_for_ends.fetch_add(1);
+  core.waiting_for_all.fetch_add(1);
   std::unique_lock lock(core.ends_lock);
   bool in_time = true;
   while (!done()) {
@@ -35,7 +35,7 @@ bool wait_outside(runtime_core& core, nanos deadline, Done done) {
     core.ends.wait_for(lock, std::chrono::nanoseconds(nap));
   }
   lock.unlock();
-  core.waiting_for_ends.fetch_sub(1);
+  core.waiting_for_all.fetch_sub(1);
   return in_time;
 }
 
@@ -269,27 +269,28 @@ exit_reason runtime::run_to_end(unique_function body, const std::string_view& ty
   require_started(*core_, "runtime.run");
   if (runtime_core::current())
     throw bad_argument("runtime.run: this thread is a worker; use otp::spawn_monitor and receive its `down` instead");
-  core_->waiting_for_ends.fetch_add(1);
+  std::unique_lock lock(core_->ends_lock);
+  auto mark = [&] {
+    std::uint64_t bits = 0;
+    for (auto& [awaited, unused] : core_->awaited_ends) bits |= std::uint64_t{1} << (pid(awaited).index() & 63);
+    core_->awaited_bits.store(bits);
+  };
+  // Until its pid is known, every process that ends has to look under the lock, which is ours.
+  core_->awaited_bits.store(~std::uint64_t{0});
   pid who;
-  {
-    std::lock_guard lock(core_->ends_lock);
-    try {
-      who = spawn_body(*core_, nullptr, make_function_body(std::move(body), type), {}).pid;
-      core_->awaited_ends.emplace(who.value(), exit_reason(exit_reason::kind::ignore));
-    } catch (...) {
-      core_->waiting_for_ends.fetch_sub(1);
-      throw;
-    }
+  try {
+    who = spawn_body(*core_, nullptr, make_function_body(std::move(body), type), {}).pid;
+    core_->awaited_ends.emplace(who.value(), exit_reason(exit_reason::kind::ignore));
+  } catch (...) {
+    mark();
+    throw;
   }
-  exit_reason why;
-  {
-    std::unique_lock lock(core_->ends_lock);
-    auto& mine = core_->awaited_ends.at(who.value());
-    core_->ends.wait(lock, [&] { return mine.what() != exit_reason::kind::ignore; });
-    why = mine;
-    core_->awaited_ends.erase(who.value());
-  }
-  core_->waiting_for_ends.fetch_sub(1);
+  mark();
+  auto& mine = core_->awaited_ends.at(who.value());
+  core_->ends.wait(lock, [&] { return mine.what() != exit_reason::kind::ignore; });
+  exit_reason why = mine;
+  core_->awaited_ends.erase(who.value());
+  mark();
   return why;
 }
 

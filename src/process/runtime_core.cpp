@@ -409,7 +409,7 @@ std::string runtime_core::describe(pid who) const {
 }
 
 void runtime_core::process_ended(pid who, const exit_reason& why) noexcept {
-  if (!waiting_for_ends.load()) return;
+  if (!(awaited_bits.load() & std::uint64_t{1} << (who.index() & 63)) && !waiting_for_all.load()) return;
   std::lock_guard lock(ends_lock);
   if (auto it = awaited_ends.find(who.value()); it != awaited_ends.end()) it->second = why;
   ends.notify_all();

@@ -124,7 +124,9 @@ struct runtime_core {
   std::vector<std::unique_ptr<mailbox_account>> accounts;  // guarded by accounts_lock
 
   // Ends that somebody outside waits for: rule 3.
-  std::atomic<unsigned> waiting_for_ends{0};
+  // A process that ends looks at these two only: a bit per (index mod 64) of an awaited one, and who waits for all.
+  std::atomic<std::uint64_t> awaited_bits{0};  // written under ends_lock
+  std::atomic<unsigned> waiting_for_all{0};
   std::map<std::uint64_t, exit_reason> awaited_ends;  // guarded by ends_lock
 
   // Services: read by anyone; the list only grows until the runtime ends.
