@@ -325,6 +325,7 @@ TEST(process_signals, an_exit_signal_needs_no_link_and_a_dead_target_is_no_error
 // covers: PROC-043 PROC-045 PROC-046 PROC-060
 TEST(process_signals, a_signal_from_a_thread_outside_follows_the_same_table) {
   recorder quiet;
+  time_is_virtual = false;
   otp::runtime rt({.workers = 2, .listener = &quiet});
   rt.start();
   otp::pid plain = rt.spawn([] { rest(); });

@@ -51,11 +51,14 @@ class recorder final : public otp::event_listener {
   std::vector<std::string> seen_;
 };
 
+inline bool time_is_virtual = false;  // in the run that goes on; tests run one after the other
+
 /// Runs the body once, in the order of one seed and with virtual time.
 template <class F>
 void seeded(F&& body, std::uint64_t seed = 1, otp::runtime_options options = {}) {
   recorder quiet;
   if (!options.listener) options.listener = &quiet;
+  time_is_virtual = true;
   otp::testing::run({.seed = seed, .runtime = options}, body);
 }
 
@@ -74,6 +77,7 @@ template <class F>
 otp::exit_reason threaded(F&& body, otp::runtime_options options = {.workers = 3}) {
   recorder quiet;
   if (!options.listener) options.listener = &quiet;
+  time_is_virtual = false;
   otp::runtime rt(options);
   rt.start();
   otp::exit_reason why = rt.run(std::forward<F>(body));
@@ -91,14 +95,15 @@ void everywhere(unsigned seeds, F body) {
 
 // ---- in a process ------------------------------------------------------------------------------------------------
 
-/// How long a test waits for what has to come: only a failing one gets there.
-inline constexpr otp::duration patience = 60s;
+/// How long a test waits for what has to come: only a failing one gets there. With virtual time for ever, since a run
+/// in which nothing can happen any more fails by itself.
+inline otp::duration patience() { return time_is_virtual ? otp::infinity : otp::duration(60s); }
 
 /// The next message of a type; others stay.
 template <class T>
 T next() {
   return otp::receive([](T& m) { return std::move(m); },
-                      otp::after(patience, []() -> T {
+                      otp::after(patience(), []() -> T {
                         throw std::runtime_error("no message of the type that this test waits for");
                       }));
 }
@@ -118,13 +123,13 @@ inline otp::exit_reason end_of(otp::pid process) {
   otp::ref r = otp::monitor(process);
   return otp::receive(otp::when([&](const otp::down& d) { return d.reference == r; },
                                 [](otp::down& d) { return d.reason; }),
-                      otp::after(patience, []() -> otp::exit_reason { throw std::runtime_error("it does not end"); }));
+                      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("it does not end"); }));
 }
 /// The reason in the `down` of one monitor.
 inline otp::exit_reason reason_of(otp::ref monitor) {
   return otp::receive(otp::when([&](const otp::down& d) { return d.reference == monitor; },
                                 [](otp::down& d) { return d.reason; }),
-                      otp::after(patience, []() -> otp::exit_reason { throw std::runtime_error("no down came"); }));
+                      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("no down came"); }));
 }
 
 /// Waits for ever.
