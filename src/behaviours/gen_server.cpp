@@ -225,7 +225,7 @@ void server_core::run(runner r, envelope* e, std::string_view) {
   auto failed = guard([&] { r(*this, server(), e); });
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed) {
-    step_ = step_result();
+    step_.reset();
     std::string text;
     if (!taken && !being_ended()) text = text_of_envelope(*e);
     std::optional<exit_reason> worse;
@@ -235,7 +235,7 @@ void server_core::run(runner r, envelope* e, std::string_view) {
   }
   if (!taken)
     if (auto broken = guard([&] { destroy(e); })) {
-      step_ = step_result();
+      step_.reset();
       if (!being_ended()) crash(std::move(*broken), nullptr, "while a message was destroyed");
       return;
     }
@@ -299,7 +299,7 @@ void server_core::run_request(request_envelope* r) {
   auto failed = guard([&] { type.run(*this, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed) {
-    set_step({});
+    step_.reset();
     if (being_ended()) return keep_for_end(r);
     std::string text = record ? std::string(record->name) : std::string();
     return crash(std::move(*failed), r, std::move(text));
@@ -316,7 +316,7 @@ void server_core::settle(request_envelope* r) {
   std::uint8_t flags = r->from_flags.load(std::memory_order_relaxed);
   if (flags & request_envelope::taken)
     flags = r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
-  if (r->progress.load() != request_state::pending || r == answer_) return drop_answered(r);
+  if (r->progress.load() != request_state::pending || r == last_) return drop_answered(r);
   if ((flags & request_envelope::dropped) || !(flags & request_envelope::taken))
     return fail_request(
         r, exit_reason(exit_reason::kind::no_reply,
@@ -339,13 +339,12 @@ void server_core::prune_outstanding() {
 }
 
 void server_core::apply(request_envelope* r) {
-  if (!stepped_ && (!rare_ || rare_->hibernate_after == infinity)) {  // nothing but the reply, the usual case
+  if (!step_ && (!rare_ || rare_->hibernate_after == infinity)) {  // nothing but the reply, the usual case
     if (r) settle(r);
     return;
   }
-  stepped_ = false;
-  step_result step = std::move(step_);
-  step_ = step_result();
+  step_result step;
+  if (step_) step = std::move(*std::exchange(step_, nullptr));
   if (step.action == step_result::what::stop) {
     // The request being handled keeps waiting for its reply, which leaves when terminate has run.
     return stop(std::move(step.reason), true, {}, false, r);
@@ -410,7 +409,7 @@ void server_core::stop(exit_reason why, bool may_report, std::string message, bo
   {
     runtime_bracket bracket;
     request_done();
-    if (request_envelope* reply = std::exchange(answer_, nullptr)) finish_reply(reply);
+    send_last_answer();
   }
   if (r) keep_for_end(r);
   end_with(std::move(why));
@@ -422,10 +421,16 @@ void server_core::keep_for_end(request_envelope* r) {
   runtime_bracket bracket;
   request_done();
   r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
-  if (r->progress.load() == request_state::pending && r != answer_)
-    last_request_ = r;
+  if (r->progress.load() == request_state::pending)
+    last_ = r;
   else
     drop_answered(r);
+}
+
+// The reply of a handler that also stopped the server. Inside a bracket, or while the process is kept out.
+void server_core::send_last_answer() noexcept {
+  if (!std::exchange(last_is_answered_, false)) return;
+  finish_reply(std::exchange(last_, nullptr));
 }
 
 server_status server_core::status() {
@@ -478,7 +483,7 @@ void server_core::report_end(const exit_reason& why, std::string message, bool, 
 }
 
 void server_core::fail_outstanding(const exit_reason& why) noexcept {
-  if (request_envelope* r = std::exchange(last_request_, nullptr)) fail_request(r, why);
+  if (request_envelope* r = std::exchange(last_, nullptr)) fail_request(r, why);
   if (!rare_) return;
   for (request_envelope* r : rare_->outstanding) fail_request(r, why);
   rare_->outstanding.clear();
@@ -492,13 +497,13 @@ void server_core::fail_outstanding(const exit_reason& why) noexcept {
 void server_core::ended(const exit_reason& why) noexcept {
   runtime_bracket bracket;
   if (rare_) rare_->name.release();
-  if (request_envelope* reply = std::exchange(answer_, nullptr)) finish_reply(reply);
+  send_last_answer();
   fail_outstanding(why);
 }
 
 void server_core::given_up(const exit_reason& why) noexcept {
   if (rare_) rare_->name.release();
-  if (request_envelope* reply = std::exchange(answer_, nullptr)) finish_reply(reply);
+  send_last_answer();
   if (ticket_) ticket_->failed(why);
   fail_outstanding(why);
 }

@@ -101,21 +101,25 @@ struct process : runnable {
   inbox<envelope> in;                              // rule 1; rule 5
   std::atomic<std::uint64_t> id{0};                // of the tenant; changes when it dies
   std::atomic<mailbox_account*> account{nullptr};  // null: unbounded
+  mailbox_account* kept_account = nullptr;         // of the place, once a tenant had limits
 
   // The owner and its visitors (rule 4).
   std::atomic<otp::detail::phase> phase{phase::idle};
   std::atomic<otp::detail::attention> attention{attention::none};
-  std::atomic<bool> trap_exit{false};       // written by the owner
-  std::atomic<bool> named{false};           // written under the name table's lock
-  mailbox_account* kept_account = nullptr;  // of the place, once a tenant had limits
+  std::atomic<bool> trap_exit{false};  // written by the owner
+  std::atomic<bool> named{false};      // written under the name table's lock
   bool started = false;
   bool own_stack = false;
-  bool exiting = false;                                     // end_process has begun
-  bool over = false;                                        // the body asked to end, `fate` is the reason
-  bool dying = false;                                       // `fate` is decided
-  bool killed = false;                                      // by a kill, not by another exit signal
-  std::uint8_t thrown = 0;                                  // how often the fate was thrown at a wait
-  std::atomic<bool> alarmed{false};                         // the mailbox alarm was reported
+  bool exiting = false;              // end_process has begun
+  bool over = false;                 // the body asked to end, `fate` is the reason
+  bool dying = false;                // `fate` is decided
+  bool killed = false;               // by a kill, not by another exit signal
+  std::uint8_t thrown = 0;           // how often the fate was thrown at a wait
+  std::atomic<bool> alarmed{false};  // the mailbox alarm was reported
+  bool linked_at_spawn = false;
+  bool reported = false;  // its crash was told already
+  bool scanning = false;  // receive: conditions look through the queue, outside of a section
+  std::uint32_t own_stack_size = 0;
   std::atomic<const std::string_view*> type_name{nullptr};  // of the body, for reports by others
 
   envelope* first = nullptr;  // taken from the inbox, not yet handled, in order of arrival
@@ -125,13 +129,10 @@ struct process : runnable {
   process_body* body = nullptr;
   wait_state* waiting = nullptr;
   request_envelope* handling = nullptr;  // the request that the body has, until request_done()
-  bool linked_at_spawn = false;
-  bool reported = false;  // its crash was told already
   process_extra* extra = nullptr;
   std::uint64_t parent = 0;
   exit_reason fate;             // valid if dying
   std::uint64_t link0 = 0;      // the first link, kept here: most processes have one
-  bool scanning = false;        // receive: conditions look through the queue, outside of a section
   envelope* scanned = nullptr;  // receive: up to here nothing matches `scanned_for`
   const void* scanned_for = nullptr;
 
@@ -144,7 +145,6 @@ struct process : runnable {
   std::atomic<std::uint64_t> edge{0};  // callee's index in the low 24 bits, my call number above; 0: none
   std::atomic<nanos> edge_deadline{never};
   std::uint64_t calls = 0;
-  std::uint32_t own_stack_size = 0;
 
   otp::pid self() const noexcept { return otp::pid(id.load(std::memory_order_relaxed)); }
   process_extra& more() {

@@ -39,7 +39,7 @@ class process_table {
 
  private:
   static constexpr std::size_t chunk_size = 1024;
-  static constexpr std::size_t block_size = (sizeof(process) + 63) / 64 * 64;
+  static constexpr std::size_t block_size = (sizeof(process) + 31) / 32 * 32;
 
   std::size_t limit_;
   std::uint64_t first_generation_;

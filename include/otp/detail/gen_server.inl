@@ -222,27 +222,30 @@ concept has_static_init = requires(Args&&... args) {
   { Server::init(std::forward<Args>(args)...) } -> std::same_as<init_result<Server>>;
 };
 
-/// Holds the arguments until init has run, then the server.
+/// Holds the arguments until init has run, then the server, in the same place.
 template <class Server, class... Args>
 class server_body final : public server_core {
+  using arguments = std::tuple<Args...>;
+
  public:
   template <class... Given>
   server_body(const start_options& options, start_ticket* ticket, Given&&... args)
-      : server_core(server_type_of<Server>(), options, ticket),
-        arguments_(new std::tuple<Args...>(std::forward<Given>(args)...)) {}
+      : server_core(server_type_of<Server>(), options, ticket), arguments_(new arguments(std::forward<Given>(args)...)) {}
   ~server_body() override {
-    delete arguments_;
-    if (made_) object()->~Server();
+    if (holds_ == holds::arguments) delete arguments_;
+    if (holds_ == holds::server) object()->~Server();
   }
 
  private:
+  enum class holds : std::uint8_t { arguments, nothing, server };
+
   Server* object() noexcept { return std::launder(reinterpret_cast<Server*>(storage_)); }
   init_step init() override {
-    std::unique_ptr<std::tuple<Args...>> arguments(std::exchange(arguments_, nullptr));
+    std::unique_ptr<arguments> given(arguments_);
+    holds_ = holds::nothing;
     init_step done;
     if constexpr (has_static_init<Server, Args...>) {
-      done = std::apply([](Args&... args) { return Server::init(std::move(args)...); }, *arguments).take(storage_);
-      made_ = done.outcome == init_step::what::ok;
+      done = std::apply([](Args&... args) { return Server::init(std::move(args)...); }, *given).take(storage_);
     } else {
       std::apply(
           [&](Args&... args) {
@@ -251,16 +254,18 @@ class server_body final : public server_core {
             else
               new (storage_) Server{std::move(args)...};
           },
-          *arguments);
-      made_ = true;
+          *given);
     }
+    if (done.outcome == init_step::what::ok) holds_ = holds::server;
     return done;
   }
-  void* server() noexcept override { return made_ ? object() : nullptr; }
+  void* server() noexcept override { return holds_ == holds::server ? object() : nullptr; }
 
-  std::tuple<Args...>* arguments_;
-  bool made_ = false;
-  alignas(Server) std::byte storage_[sizeof(Server)];
+  holds holds_ = holds::arguments;
+  union {
+    arguments* arguments_;
+    alignas(Server) std::byte storage_[sizeof(Server)];
+  };
 };
 
 /// Around a state that exists already, for enter_loop.

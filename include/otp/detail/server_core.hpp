@@ -83,6 +83,8 @@ struct step_result {
   envelope* continuation = nullptr;     // owned
   exit_reason reason{};
 
+  /// Nothing but going on.
+  bool plain() const noexcept { return action == what::go_on && !hibernate && !has_timeout && !continuation; }
   step_result() = default;
   step_result(step_result&& o) noexcept { *this = std::move(o); }
   step_result& operator=(step_result&& o) noexcept {
@@ -125,8 +127,7 @@ class server_core : public process_body {
 
   // For runners.
   void set_step(step_result&& step) {
-    step_ = std::move(step);
-    stepped_ = true;
+    if (!step.plain()) step_.reset(new step_result(std::move(step)));
   }
   /// Answers the request being handled.
   template <class Envelope, class Value>
@@ -155,6 +156,7 @@ class server_core : public process_body {
   void apply(request_envelope* r);
   void settle(request_envelope* r);
   void keep_for_end(request_envelope* r);
+  void send_last_answer() noexcept;
   void crash(exit_reason why, request_envelope* r, std::string message);
   void stop(exit_reason why, bool report, std::string message, bool exception, request_envelope* r = nullptr);
   void set_idle_timeout(duration after, envelope* message);
@@ -171,11 +173,10 @@ class server_core : public process_body {
   otp::pid parent_;
   std::atomic<const type_record*> doing_{nullptr};  // read by others
   envelope* continuation_ = nullptr;
-  request_envelope* answer_ = nullptr;        // its reply is written and leaves when terminate has run
-  request_envelope* last_request_ = nullptr;  // was being handled when the server began to end
-  bool answered_ = false;                     // the request being handled was answered by its runner, and is gone
-  bool stepped_ = false;                      // step_ says something
-  step_result step_;
+  request_envelope* last_ = nullptr;  // being handled when the server began to end; see last_is_answered_
+  std::unique_ptr<step_result> step_;
+  bool answered_ = false;          // the request being handled was answered by its runner, and is gone
+  bool last_is_answered_ = false;  // the reply of last_ is written and leaves when terminate has run; else it fails
 };
 
 /// Takes a reply slot for writing, fills it, sends it. Consumes the reference that `r` is.
@@ -215,7 +216,8 @@ void server_core::answer_at_end(Envelope* r, Value&& value) {
     finish_failed(r);
     throw;
   }
-  answer_ = r;
+  last_ = r;
+  last_is_answered_ = true;
 }
 
 /// already_started, if the name in the options is held.
