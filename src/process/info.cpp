@@ -163,7 +163,7 @@ void describe(process& p, void* argument) {
   if (p.first) a.oldest_message_age = std::chrono::milliseconds(milliseconds(core.sched.coarse_now()) - p.oldest_at);
   a.messages_in = p.messages_in.load();
   a.reductions = p.reductions.load();
-  a.time_running = duration(static_cast<duration::rep>(p.running_ns.load()));
+  a.time_running = std::chrono::milliseconds(10) * p.running_samples.load();
   a.stack_size = p.own_stack ? p.own_stack_size : p.home.load() ? core.sched.stacks().stack_size() : 0;
   if (!p.extra) return;
   a.label = p.extra->label;

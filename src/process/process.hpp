@@ -120,6 +120,7 @@ struct process : runnable {
   bool reported = false;  // its crash was told already
   bool scanning = false;  // receive: conditions look through the queue, outside of a section
   std::uint32_t own_stack_size = 0;
+  std::atomic<std::uint32_t> running_samples{0};  // looks of the watchdog, 10 ms apart, that found it running
   std::atomic<const std::string_view*> type_name{nullptr};  // of the body, for reports by others
 
   envelope* first = nullptr;  // taken from the inbox, not yet handled, in order of arrival
@@ -139,7 +140,6 @@ struct process : runnable {
   // Counters; written by the owner, read by anyone.
   std::atomic<std::uint32_t> messages_in{0};
   std::atomic<std::uint32_t> reductions{0};
-  std::atomic<std::uint64_t> running_ns{0};
 
   // Who calls whom, for deadlock detection: see call_edge in request.cpp.
   std::atomic<std::uint64_t> edge{0};  // callee's index in the low 24 bits, my call number above; 0: none

@@ -135,7 +135,7 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   p.priority.store(priority_class::normal, std::memory_order_relaxed);
   p.messages_in.store(0, std::memory_order_relaxed);
   p.reductions.store(0, std::memory_order_relaxed);
-  p.running_ns.store(0, std::memory_order_relaxed);
+  p.running_samples.store(0, std::memory_order_relaxed);
   p.edge.store(0);
   p.calls = 0;
   p.phase.store(phase::idle, std::memory_order_release);
