@@ -8,6 +8,7 @@
 #pragma once
 #include "process/process.hpp"
 #include "process/process_table.hpp"
+#include "runtime/crash.hpp"
 #include "runtime/fork_guard.hpp"
 
 #include <otp/runtime.hpp>
@@ -188,6 +189,8 @@ inline running_process require_running(const char* what) {
     refuse_outside(what);
   auto& p = static_cast<process&>(*w->running);
   check_abandoned(p);
+  // An overflow is contained where it leaves no lock of ours behind: here, before anything is begun.
+  if (core_of(*w).options.contain_stack_overflow) [[unlikely]] require_stack_room(*w->current);
   return {*w, core_of(*w), p};
 }
 inline process& require_process(const char* what) { return require_running(what).self; }
