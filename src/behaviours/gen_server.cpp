@@ -20,15 +20,6 @@ struct hibernate_due {
   std::uint64_t number;
 };
 
-struct stop_envelope final : envelope {
-  explicit stop_envelope(exit_reason r);
-  exit_reason why;
-};
-constinit const envelope_type stop_signal = {signal::stop, nullptr,
-                                             [](envelope* e) { delete static_cast<stop_envelope*>(e); },
-                                             [](const envelope*) -> const void* { return nullptr; }};
-stop_envelope::stop_envelope(exit_reason r) : envelope(&stop_signal), why(std::move(r)) {}
-
 std::string text_of_envelope(const envelope& e) {
   if (!e.type->record) return {};
   return e.type->record->text(e.type->payload(&e));

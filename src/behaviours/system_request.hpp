@@ -11,4 +11,10 @@ struct system_request final : reply_envelope<server_status> {
   system_op op;
 };
 
+/// What stop() sends: behind everything sent before, the server ends with `why`.
+struct stop_envelope final : envelope {
+  explicit stop_envelope(exit_reason r);
+  exit_reason why;
+};
+
 }  // namespace otp::detail

@@ -32,6 +32,7 @@ struct takeover {
   exit_reason why;
   std::string name;
   std::string doing;
+  std::string busy_with{};
 };
 
 void declare_dead(process& p, void* argument) {
@@ -40,6 +41,7 @@ void declare_dead(process& p, void* argument) {
   t.name = t.core.describe(me);
   if (p.body) {
     t.doing = std::string(p.body->doing());
+    t.busy_with = p.body->busy_with();
     p.body->given_up(t.why);
   }
   if (request_envelope* r = std::exchange(p.handling, nullptr)) {
@@ -53,17 +55,19 @@ void declare_dead(process& p, void* argument) {
   t.core.process_ended(me, t.why);
 }
 
-void note(runtime_core& core, pid who, const takeover& t, std::string_view cause) {
+void note(runtime_core& core, pid who, const takeover& t, std::string_view why) {
+  std::string cause(why);
+  if (!t.busy_with.empty()) cause += "; it was " + t.busy_with;
   {
     std::lock_guard lock(core.abandoned_lock);
-    core.abandoned.push_back({who, t.name, std::string(cause)});
+    core.abandoned.push_back({who, t.name, cause});
   }
   core.emit({.what = "abandoned",
              .severity = severity::error,
              .process = who,
              .name = t.name,
              .reason = t.why,
-             .fields = {{"cause", std::string(cause)}, {"doing", t.doing}}});
+             .fields = {{"cause", cause}, {"doing", t.doing}}});
 }
 
 }  // namespace
@@ -134,6 +138,7 @@ void abandon_self(process& p, exit_reason why, std::string_view cause, bool reti
   t.why = exit_reason();
   t.name = std::string();
   t.doing = std::string();
+  t.busy_with = std::string();
   core.sched.abandon_stack(retire_stack ? scheduler::dead_stack::retire : scheduler::dead_stack::keep);
 }
 

@@ -125,6 +125,49 @@ bool spawned_with_link() noexcept {
   return p && p->linked_at_spawn;
 }
 
+bool linked_with(pid who) noexcept {
+  process* p = current_process();
+  if (!p) return false;
+  runtime_section section(*p);
+  if (p->link0 == who.value()) return true;
+  const link_record* record = p->extra ? p->extra->links.find(who.value()) : nullptr;
+  return record && record->unlinking == 0;
+}
+
+bool abandon_process(pid who, std::string_view cause) {
+  constexpr nanos patience = 20'000'000;
+  return abandon(require_runtime("abandon"), who, reason::killed, cause, patience);
+}
+
+std::int64_t stop_deadline() noexcept {
+  runtime_core* core = runtime_core::current();
+  return core ? core->stop_deadline.load() : never;
+}
+
+unsigned worker_count() noexcept {
+  runtime_core* core = runtime_core::current();
+  return core ? core->sched.shard_count() : 1;
+}
+
+bool event_wanted(std::string_view what) {
+  runtime_core* core = runtime_core::current();
+  return core && core->wants_event(what);
+}
+
+std::optional<exit_reason> guard_start(start_watch& watch, void (*call)(void*), void* argument) {
+  process& p = require_process("start");
+  start_watch* outer = nullptr;
+  {
+    runtime_section section(p);
+    outer = std::exchange(p.more().watch, &watch);
+  }
+  auto failed = guarded(p, [&] { call(argument); });
+  runtime_section section(p);
+  p.extra->watch = outer;
+  if (!p.dying) p.thrown = 0;
+  return failed;
+}
+
 // ---- synchronous start -------------------------------------------------------------------------------------------
 
 start_ticket* start_ticket::make() {
@@ -180,6 +223,16 @@ static void wait_for_down(ref watch) {
   destroy(receive_envelope(&down_of, 1, infinity, which));
 }
 
+// Tells a supervisor's watch whom its start function waits for.
+static void note_starting(pid who) noexcept {
+  process& p = *current_process();
+  runtime_section section(p);
+  start_watch* watch = watch_of(p);
+  if (!watch) return;
+  watch->starting = who;
+  if (who && watch->asked) watch->asked_to_end();
+}
+
 result<started> start_body(std::unique_ptr<process_body> body, start_ticket* ticket, const spawn_options& options,
                            duration timeout) {
   struct holder {
@@ -191,14 +244,17 @@ result<started> start_body(std::unique_ptr<process_body> body, start_ticket* tic
                        " ns; give 0, a positive duration or otp::infinity");
   spawned made = spawn_body(std::move(body), options);
   if (!current_process()) throw bad_argument("start: only a process can wait for a start; call it inside otp::run");
+  note_starting(made.pid);
   if (!ticket->wait(timeout)) {
     // Too late: the process is killed, and the starter is not hurt by it.
     if (options.link) unlink(made.pid);
     ref watch = made.monitor ? made.monitor : monitor(made.pid);
     exit(made.pid, reason::kill);
     wait_for_down(watch);
+    note_starting({});
     return std::unexpected(exit_reason(reason::timeout));
   }
+  note_starting({});
   const start_outcome& outcome = ticket->outcome();
   if (outcome.failure) {
     if (made.monitor) demonitor(made.monitor, {.flush = true});

@@ -58,23 +58,30 @@ stderr_listener the_stderr_listener;
 
 }  // namespace
 
+// A fixed window of a second per kind of event: simple, and exact under virtual time.
+static bool has_room(runtime_core::event_state::kind& kind, nanos now, unsigned most) noexcept {
+  if (now - kind.window_start >= 1'000'000'000) {
+    kind.window_start = now;
+    kind.shown = 0;
+  }
+  if (kind.shown < most) return true;
+  ++kind.left_out;
+  return false;
+}
+
+bool runtime_core::wants_event(std::string_view what) {
+  std::lock_guard lock(events->lock);
+  return !events->removed && has_room(events->kinds[std::string(what)], sched.now(), options.events_per_second);
+}
+
 void runtime_core::emit(event e) noexcept {
   try {
     event_listener* to = nullptr;
     {
       std::lock_guard lock(events->lock);
       if (events->removed) return;
-      // A fixed window of a second per kind of event: simple, and exact under virtual time.
-      nanos now = sched.now();
       auto& kind = events->kinds[std::string(e.what)];
-      if (now - kind.window_start >= 1'000'000'000) {
-        kind.window_start = now;
-        kind.shown = 0;
-      }
-      if (kind.shown >= options.events_per_second) {
-        ++kind.left_out;
-        return;
-      }
+      if (!has_room(kind, sched.now(), options.events_per_second)) return;
       ++kind.shown;
       e.left_out = std::exchange(kind.left_out, 0);
       to = options.listener ? options.listener : &the_stderr_listener;

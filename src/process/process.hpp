@@ -93,6 +93,7 @@ struct process_extra {
   std::vector<std::pair<term, term>> dictionary;
   std::string label;
   wait_timer* waits = nullptr;
+  start_watch* watch = nullptr;  // of a supervisor that waits for a child's start; on its stack
   pid group_leader;
 };
 
@@ -152,6 +153,9 @@ struct process : runnable {
     return *extra;
   }
 };
+
+/// The watch of a supervisor that waits for a child's start; null otherwise.
+inline start_watch* watch_of(const process& p) noexcept { return p.extra ? p.extra->watch : nullptr; }
 
 /// An abandoned process tried to enter the runtime: its stack is left for good.
 [[noreturn]] void park_abandoned(process&);

@@ -144,6 +144,8 @@ struct runtime_core {
   runtime_counters counters() const;
   std::uint64_t new_reference() noexcept;
   void emit(event e) noexcept;
+  /// Whether an event of this kind would reach the listener now; if not, it is counted as left out.
+  bool wants_event(std::string_view what);
   mailbox_account& open_account(process& place, const spawn_options& wanted);
   void close_account(mailbox_account&) noexcept;
   void process_ended(pid who, const exit_reason& why) noexcept;
@@ -254,6 +256,10 @@ void wait_uninterrupted(process&, wait_state& w);
 [[nodiscard]] bool wait_or_fate(process&, wait_state& w);
 /// Makes sure that the next suspension has a stack to switch to; throws exited(system_limit) if there is none.
 void prepare_to_suspend(runtime_core&);
+/// When a wait ends by itself: at its deadline, or when a supervisor gives up the start that it waits in.
+nanos wait_deadline(const process&, const wait_state&) noexcept;
+/// Whether that moment has come; notes which of the two it was.
+bool deadline_passed(process&, wait_state&, nanos now) noexcept;
 /// Throws the process's fate unless it is unwinding already.
 void check_fate(process&);
 /// The private type that unwinds a process which was sent a fatal exit signal.

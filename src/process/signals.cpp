@@ -277,6 +277,15 @@ void tell_alarm(runtime_core& core, process& p) {
   if (before == phase::in_runtime) runtime_section::enter(p);
 }
 
+// A supervisor is asked to end while it waits for a child's start.
+void note_end_asked(process& p, bool by_exit) noexcept {
+  start_watch* watch = watch_of(p);
+  if (!watch) return;
+  watch->by_exit = watch->by_exit || by_exit;
+  if (std::exchange(watch->asked, true)) return;
+  watch->asked_to_end();
+}
+
 void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
   pid from = e->value.from;
   exit_reason& why = e->value.reason;
@@ -297,6 +306,7 @@ void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
   }
   if (p.trap_exit.load(std::memory_order_relaxed) && !forced) {
     e->type = &exit_envelope::type_of;
+    if (start_watch* watch = watch_of(p); watch && (!from || from == watch->parent)) note_end_asked(p, true);
     return accept_message(core, p, e);
   }
   bool own_normal = !by_link && from == p.self();
@@ -465,9 +475,9 @@ void take_in(runtime_core& core, process& p, envelope* e) {
       if (e->type == &alias_type) return handle_alias(core, p, static_cast<alias_envelope*>(e));
       return accept_message(core, p, e);
     case signal::reply: return handle_reply(core, p, static_cast<request_envelope*>(e));
+    case signal::stop: note_end_asked(p, false); [[fallthrough]];
     case signal::cast:
     case signal::request:
-    case signal::stop:
     case signal::system: return accept_message(core, p, e);
     case signal::exit: return handle_exit(core, p, static_cast<exit_envelope*>(e));
     case signal::link: return handle_link(p, static_cast<control_envelope*>(e));

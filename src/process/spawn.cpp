@@ -257,11 +257,9 @@ void step(runnable& r, worker& w) {
     intake(core, p);
     wait_state* waiting = p.waiting;
     bool go = !waiting || waiting->satisfied || (p.dying && waiting->interruptible);
-    if (waiting && !go && waiting->deadline != never) {
-      if (waiting->deadline <= core.sched.now())
-        go = waiting->timed_out = true;
-      else
-        rearm_wait_timer(core, p);
+    if (waiting && !go && wait_deadline(p, *waiting) != never) {
+      go = deadline_passed(p, *waiting, core.sched.now());
+      if (!go) rearm_wait_timer(core, p);
     }
     p.phase.store(phase::waiting, std::memory_order_release);
     if (go) break;

@@ -63,13 +63,31 @@ void prepare_to_suspend(runtime_core& core) {
 enum class fate : std::uint8_t { is_thrown, ends_the_wait };
 static void wait_as_told(process& p, wait_state& w, fate then = fate::is_thrown);
 
-void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, p.waiting->deadline); }
+void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, wait_deadline(p, *p.waiting)); }
+
+nanos wait_deadline(const process& p, const wait_state& w) noexcept {
+  start_watch* watch = watch_of(p);
+  return watch && w.interruptible ? std::min<nanos>(w.deadline, watch->deadline) : w.deadline;
+}
+
+bool deadline_passed(process& p, wait_state& w, nanos now) noexcept {
+  if (w.deadline <= now) return w.timed_out = true;
+  start_watch* watch = watch_of(p);
+  if (!watch || !w.interruptible || watch->deadline > now) return false;
+  return watch->given_up = true;
+}
+
+// The start that it waits in was given up: its waits are refused like those of a dying process.
+static bool start_given_up(const process& p) noexcept {
+  start_watch* watch = watch_of(p);
+  return watch && watch->given_up;
+}
 
 void check_fate(process& p) {
-  if (!p.dying) return;
+  if (!p.dying && !start_given_up(p)) return;
   // A process that is being unwound already may wait in its destructors: its fate is thrown once at a time.
   if (std::uncaught_exceptions() != 0) return;
-  if (p.thrown++ >= patience) abandon_self(p, p.fate, "it swallowed its exit signal three times", false);
+  if (p.thrown++ >= patience) abandon_self(p, p.dying ? p.fate : reason::killed, "it swallowed its exit signal three times", false);
   throw unwind{};
 }
 
@@ -100,13 +118,11 @@ static void wait_as_told(process& p, wait_state& w, fate then) {
       p.waiting = &w;
       intake(core, p);
       over = w.satisfied || (p.dying && w.interruptible);
-      if (!over && w.deadline != never) {
+      if (nanos until = wait_deadline(p, w); !over && until != never) {
         // A deadline that was made just now has not passed; reading the clock costs more than the rest of this.
-        if (!std::exchange(w.fresh, false) && w.deadline <= core.sched.now())
-          over = w.timed_out = true;
-        else
-          try {
-            arm_wait_timer(core, p, w.deadline);
+        over = !std::exchange(w.fresh, false) && deadline_passed(p, w, core.sched.now());
+        if (!over) try {
+            arm_wait_timer(core, p, until);
           } catch (...) {
             p.waiting = nullptr;  // no memory for the timer: `w` goes, and the next intake must not find it
             throw;
@@ -131,6 +147,10 @@ static void wait_as_told(process& p, wait_state& w, fate then) {
       check_fate(p);
     }
     if (w.satisfied || w.timed_out) return;
+    if (w.interruptible && start_given_up(p)) {
+      if (then == fate::ends_the_wait) return;
+      check_fate(p);
+    }
   }
 }
 

@@ -36,6 +36,8 @@ class process_body {
   virtual const std::string_view& type() const noexcept = 0;
   /// What it is doing, for reports: the handler's message type. Read by other threads: static text only.
   virtual std::string_view doing() const noexcept { return {}; }
+  /// What it is about, for the report of an abandonment; called as given_up() is.
+  virtual std::string busy_with() const { return {}; }
   /// Whether it reports its own crash, so that nobody else does.
   virtual bool reports_itself() const noexcept { return false; }
 };
@@ -97,6 +99,38 @@ bool deliver_envelope(pid to, envelope* e);
 std::string describe(pid process);
 /// The process that the caller was linked to when it was spawned, if it was.
 bool spawned_with_link() noexcept;
+/// Whether an exit signal of that process will reach the caller: the link is there and has not broken.
+bool linked_with(pid process) noexcept;
+/// Declares a process dead that does not react to its kill; `cause` goes to the report of the runtime's stop. False: it
+/// cannot be done now, because the process runs a destructor inside the runtime.
+bool abandon_process(pid process, std::string_view cause);
+/// While the runtime is being stopped, the moment at which its budget ends; otherwise INT64_MAX. Nanoseconds of the
+/// runtime's clock.
+std::int64_t stop_deadline() noexcept;
+unsigned worker_count() noexcept;
+/// False if the limit on events of this kind is reached: it is counted as left out, and need not be built.
+bool event_wanted(std::string_view what);
+
+// ---- starting a child on the supervisor's stack ------------------------------------------------------------------
+
+/// Watches for the moment when a supervisor that waits for a child's start is itself asked to end: by an exit signal of
+/// its parent or of no process, or by a stop signal. It sets a deadline then; past it every wait of the start function
+/// is left by an exception of a private type. Lives on the supervisor's stack.
+struct start_watch {
+  virtual ~start_watch() = default;
+  /// Called when it is asked, and again if a process is started after that; while the process takes in its signals, so
+  /// it must neither wait nor throw. Sets `deadline`.
+  virtual void asked_to_end() noexcept = 0;
+
+  otp::pid parent{};
+  otp::pid starting{};  // who is being started, from the spawn until the start has its outcome
+  bool asked = false;
+  bool by_exit = false;   // by an exit signal
+  bool given_up = false;  // the deadline has passed
+  std::int64_t deadline = INT64_MAX;
+};
+/// As guard, with a watch.
+std::optional<exit_reason> guard_start(start_watch& watch, void (*call)(void*), void* argument);
 
 // ---- synchronous start -------------------------------------------------------------------------------------------
 
