@@ -9,21 +9,23 @@
 // Units   at most 64 workers, numbered from 0.
 //
 // Rules
-//  1. Bit w of idle_ is set by worker w alone (announce). It is cleared by w (retract) or by one claimer; whoever clears it
-//     knows, since it was one atomic operation. Who claims w must unpark w, and nobody else has to.
-//  2. No lost wake-up. Two fences, one between announce and the look at the sources, one between publishing and the look at
-//     idle_; fences are totally ordered. If the publisher's is first, the worker's look finds the work. If the worker's is
-//     first, the publisher's look finds the bit, unless somebody has claimed it since; then the worker is being woken, will
-//     announce again before it parks again, and the argument starts anew with that announcement.
-//  3. So the look comes after *each* announce and takes in every source, and the sources are read with plain atomic loads
-//     after it (any order will do). A worker that was woken by mistake, or by a timer, loses nothing.
-//  4. retract() false means that a claimer has unparked this worker or is about to. If it has not parked, the token stays and
-//     makes a later park() return at once, for nothing: cheaper than waiting for it here, and harmless by rule 3.
-//  5. No work waits behind a running process while a worker sleeps. One claim pays for one thing published, but the claimed
-//     worker may have been on its way to another. So a worker that was claimed looks, before it runs what it found, whether
-//     there is more, and if so claims and unparks the next worker. It does the same when it has stolen more than the one thing
-//     it runs: it has published that (between the theft and its arrival in the thief's queue, nobody could see it).
-//     retract() synchronises with the claim, so the claimed worker does see what the claim was for.
+//  1. Bit w of idle_ is set by worker w alone (announce). It is cleared by w (retract) or by one claimer; whoever
+//     clears it knows, since it was one atomic operation. Who claims w must unpark w, and nobody else has to.
+//  2. No lost wake-up. Two fences, one between announce and the look at the sources, one between publishing and the
+//     look at idle_; fences are totally ordered. If the publisher's is first, the worker's look finds the work. If the
+//     worker's is first, the publisher's look finds the bit, unless somebody has claimed it since; then the worker is
+//     being woken, will announce again before it parks again, and the argument starts anew with that announcement.
+//  3. So the look comes after *each* announce and takes in every source, and the sources are read with plain atomic
+//     loads after it (any order will do). A worker that was woken by mistake, or by a timer, loses nothing.
+//  4. retract() false means that a claimer has unparked this worker or is about to. If it has not parked, the token
+//     stays and makes a later park() return at once, for nothing: cheaper than waiting for it here, and harmless by
+//     rule 3.
+//  5. No work waits behind a running process while a worker sleeps. One claim pays for one thing published, but the
+//     claimed worker may have been on its way to another. So a worker that was claimed looks, before it runs what it
+//     found, whether there is more, and if so claims and unparks the next worker. It does the same when it has stolen
+//     more than the one thing it runs: it has published that (between the theft and its arrival in the thief's queue,
+//     nobody could see it). retract() synchronises with the claim, so the claimed worker sees what the claim was for. A
+//     scheduler that leaves these wake-ups out loses time, not work: what waits is found when a process yields.
 #pragma once
 #include <atomic>
 #include <bit>
@@ -34,12 +36,12 @@
 
 namespace otp::detail {
 
-/// The orders of the idle set. Everything not named here is relaxed: rule 1 needs no more than that it is atomic, and rule 2
-/// has its fences.
+/// The orders of the idle set. Everything not named here is relaxed: rule 1 needs no more than that it is atomic, and
+/// rule 2 has its fences.
 struct idle_set_orders {
-  static constexpr auto announced = std::memory_order::seq_cst;  // fence between announce and look, with `published`
-  static constexpr auto published = std::memory_order::seq_cst;  // fence between work and the look at idle_, with `announced`
-  static constexpr auto retracted = std::memory_order::acquire;  // from the `published` of whoever claimed us: rule 5
+  static constexpr auto announced = std::memory_order::seq_cst;  // fence after announce, with `published`
+  static constexpr auto published = std::memory_order::seq_cst;  // fence before a look at idle_, with `announced`
+  static constexpr auto retracted = std::memory_order::acquire;  // from `published` of whoever claimed us: rule 5
 };
 
 template <class Sync = std_sync, class Orders = idle_set_orders>

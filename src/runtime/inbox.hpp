@@ -51,7 +51,7 @@ struct inbox_orders {
   static constexpr auto push_wake = std::memory_order::acq_rel;    // as `push`; and from `sleep` and `open`
   static constexpr auto take = std::memory_order::acquire;         // from `push`
   static constexpr auto sleep = std::memory_order::seq_cst;        // the owner's state, to `push_wake`, `wake`; rule 5
-  static constexpr auto wake = std::memory_order::acquire;         // from `sleep` and `open`
+  static constexpr auto wake = std::memory_order::seq_cst;         // from `sleep`, `open`; may not be below the next
   static constexpr auto wake_missed = std::memory_order::seq_cst;  // rule 5, with `sleep`
   static constexpr auto close = std::memory_order::acq_rel;        // from `push`; what the closer wrote, to `refused`
   static constexpr auto refused = std::memory_order::acquire;      // from `close`

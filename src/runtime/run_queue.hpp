@@ -1,28 +1,23 @@
 // The ready processes of one worker, oldest first: a bounded ring with one owner and any number of thieves.
 //
 // Shape   the owner pushes at the tail and pops at the head; a thief takes about half, from the head too, into its own
-// ring.
-//         The queue holds pointers, it owns nothing.
+//         ring. The queue holds pointers, it owns nothing.
 // Units   `Capacity` items, a power of two.
 // Errors  push() says false when the ring is full; the caller has another place for the overflow.
 //
 // Rules
 //  1. tail_ is written by the owner alone. head_ only grows, always by compare-exchange: by the owner for one item, by
-//  a thief
-//     for a whole batch. Who moves head_ from h to h + k owns the items h .. h + k - 1; nobody else does.
+//     a thief for a whole batch. Who moves head_ from h to h + k owns the items h .. h + k - 1; nobody else does.
 //  2. A slot is written by the owner alone (a thief writes the slots of its *own* ring). Slot h may be written again
-//  only for
-//     item h + Capacity, and the owner does so only after it has seen head_ above h (order `reuse`, partner `taken`).
-//     So whoever read slots and then moves head_ from the value it had read before, has read the right items: no thief
-//     reads a later item and still succeeds, since the owner overwrote that slot only after another had moved head_.
+//     only for item h + Capacity, and the owner does so only after it has seen head_ above h (order `reuse`, partner
+//     `taken`). So whoever read slots and then moves head_ from the value it had read before, has read the right items:
+//     no thief reads a later item and still succeeds, since that slot was overwritten only after another moved head_.
 //  3. Slots are atomics because a thief that loses the race may read one while the owner overwrites it. What it read is
-//  dropped.
-//  4. Indices are 64 bits and never wrap in practice; a thief that sleeps for a year in the middle of a theft still
-//  fails.
-//     A thief may see an old tail_ with a new head_, so their difference is read as signed.
+//     dropped.
+//  4. Indices are 64 bits and never wrap in practice: a thief that sleeps for a year in the middle of a theft still
+//     fails. A thief may see an old tail_ with a new head_, so their difference is read as signed.
 //  5. Nobody waits for anybody. A failed exchange means that another thread took something. A thief needs nothing from
-//  the
-//     owner, so the queue of a worker stuck in user code can be emptied by the others.
+//     the owner, so the queue of a worker stuck in user code can be emptied by the others.
 #pragma once
 #include <array>
 #include <atomic>

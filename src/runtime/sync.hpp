@@ -1,9 +1,7 @@
-// What the lock-free pieces of the scheduler stand on: atomics, the fence, the futex and the clock that its deadlines
-// are in.
+// What the lock-free pieces of the scheduler stand on: atomics, the fence, the futex and its clock.
 //
 // Shape   inbox, run_queue, parker and idle_set are templates over a type like std_sync. The library uses std_sync;
-// tests/model
-//         puts a model checker in its place and runs the very same source in every interleaving.
+//         tests/model puts a model checker in its place and runs the very same source in every interleaving.
 // Units   nanoseconds of CLOCK_MONOTONIC.
 // Source  FUTEX_WAIT_BITSET with an absolute deadline, so that an interrupted wait resumes without drifting.
 #pragma once
