@@ -17,6 +17,13 @@ namespace otp {
 
 enum class severity : std::uint8_t { debug, info, warning, error };
 
+/// How a report is written out; 0 is no limit.
+struct event_format {
+  bool single_line = true;  ///< otherwise each field has a line of its own
+  std::size_t depth = 0;    ///< of nested {}, [] and () in reason and fields; what is deeper becomes ...
+  std::size_t chars = 0;    ///< of the whole text
+};
+
 struct event {
   /// What happened, e.g. "crash", "server_terminated", "child_terminated", "progress", "stalled", "abandoned".
   std::string_view what;
@@ -30,7 +37,8 @@ struct event {
   /// The value of a field; empty if there is none.
   std::string_view field(std::string_view key) const noexcept;
   /// One line: user text is escaped and cut.
-  std::string to_string() const;
+  std::string to_string() const { return to_string({}); }
+  std::string to_string(const event_format& how) const;
 };
 
 class event_listener {

@@ -5,6 +5,7 @@
 #include <otp/dynamic_supervisor.hpp>
 #include <otp/event.hpp>
 #include <otp/gen_server.hpp>
+#include <otp/partition_supervisor.hpp>
 #include <otp/proc_lib.hpp>
 #include <otp/process.hpp>
 #include <otp/receive.hpp>

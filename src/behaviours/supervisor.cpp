@@ -50,11 +50,11 @@ supervisor_reply ask(const supervisor_ref& who, const char* function, std::uniqu
 namespace {
 
 result<child_started> started_of(supervisor_reply answer) {
-  if (answer.failure) return std::unexpected(std::move(*answer.failure));
+  if (answer.failed) return std::unexpected(std::move(answer.failure));
   return std::move(answer.started);
 }
 result<void> done_of(supervisor_reply answer) {
-  if (answer.failure) return std::unexpected(std::move(*answer.failure));
+  if (answer.failed) return std::unexpected(std::move(answer.failure));
   return {};
 }
 
@@ -171,13 +171,13 @@ result<void> supervisor::delete_child(const supervisor_ref& who, const child_id&
 
 result<child_info> supervisor::get_child(const supervisor_ref& who, const child_id& id) {
   auto answer = ask(who, "get_child", request_to(supervisor_op::get_child, id));
-  if (answer.failure) return std::unexpected(std::move(*answer.failure));
+  if (answer.failed) return std::unexpected(std::move(answer.failure));
   return std::move(answer.children.front());
 }
 
 result<child_spec> supervisor::get_childspec(const supervisor_ref& who, const child_id& id) {
   auto answer = ask(who, "get_childspec", request_to(supervisor_op::get_childspec, id));
-  if (answer.failure) return std::unexpected(std::move(*answer.failure));
+  if (answer.failed) return std::unexpected(std::move(answer.failure));
   return std::move(answer.spec);
 }
 

@@ -159,6 +159,7 @@ namespace {
 
 supervisor_reply failed(exit_reason why) {
   supervisor_reply r;
+  r.failed = true;
   r.failure = std::move(why);
   return r;
 }

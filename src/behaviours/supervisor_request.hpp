@@ -19,7 +19,8 @@ enum class supervisor_op : std::uint8_t {
 };
 
 struct supervisor_reply {
-  std::optional<exit_reason> failure;
+  bool failed = false;
+  exit_reason failure;
   child_started started;
   std::vector<child_info> children;
   child_counts counts;

@@ -32,6 +32,7 @@ void supervisor_core::order_end(exit_reason why) {
   failed_ = nullptr;
   if (asker_ && !asked_for_) {
     supervisor_reply late;
+    late.failed = true;
     late.failure = reason::stopping;
     reply_to_asker(std::move(late));
   }
@@ -280,6 +281,7 @@ void supervisor_core::sort_out_held() {
         auto op = static_cast<supervisor_request*>(e)->op;
         if (op == supervisor_op::start_child || op == supervisor_op::restart_child) {
           supervisor_reply refusal;
+          refusal.failed = true;
           refusal.failure = reason::stopping;
           write_reply(static_cast<supervisor_request*>(e), std::move(refusal));
           e = next;

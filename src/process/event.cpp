@@ -17,16 +17,54 @@ std::string_view event::field(std::string_view key) const noexcept {
   return {};
 }
 
-std::string event::to_string() const {
+namespace {
+
+// The text without what is nested deeper than `depth`; brackets inside quotes are text.
+std::string to_depth(std::string_view text, std::size_t depth) {
+  if (depth == 0) return std::string(text);
+  std::string out;
+  std::size_t level = 0;
+  bool quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    char c = text[at];
+    bool escape = quoted && c == '\\' && at + 1 < text.size();
+    if (c == '"') quoted = !quoted;
+    bool opens = !quoted && (c == '{' || c == '[' || c == '(');
+    bool closes = !quoted && (c == '}' || c == ']' || c == ')');
+    if (closes && level > 0) --level;
+    if (level < depth || (level == depth && !opens && !closes)) {
+      out += c;
+      if (escape) out += text[at + 1];
+    } else if (level == depth && opens) {
+      out += "...";
+    }
+    if (opens) ++level;
+    if (escape) ++at;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string event::to_string(const event_format& how) const {
   static constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
   constexpr std::size_t field_max = 8 * 1024;
-  std::string line = fmt::format("[{}] {}", names[static_cast<int>(severity)], what);
-  if (process) line += " " + (name.empty() ? process.to_string() : detail::escaped(name, field_max));
-  if (!reason.is_normal()) line += " reason: " + reason.to_string();
+  std::string_view between = how.single_line ? " " : "\n    ";
+  std::string text = fmt::format("[{}] {}", names[static_cast<int>(severity)], what);
+  if (process) text += " " + (name.empty() ? process.to_string() : detail::escaped(name, field_max));
+  if (!reason.is_normal()) text += fmt::format("{}reason: {}", between, to_depth(reason.to_string(), how.depth));
   for (auto& [key, value] : fields)
-    if (!value.empty()) line += fmt::format(" {}: {}", key, detail::escaped(value, field_max));
-  if (left_out) line += fmt::format(" ({} events of this kind left out)", left_out);
-  return line;
+    if (!value.empty())
+      text += fmt::format("{}{}: {}", between, key, detail::escaped(to_depth(value, how.depth), field_max));
+  if (left_out) text += fmt::format("{}({} events of this kind left out)", between, left_out);
+  if (how.chars != 0 && text.size() > how.chars) {
+    constexpr std::string_view cut = "...";
+    std::size_t keep = how.chars > cut.size() ? how.chars - cut.size() : 0;
+    while (keep > 0 && (static_cast<unsigned char>(text[keep]) & 0xc0) == 0x80) --keep;  // not inside of a character
+    text.resize(keep);
+    text += cut.substr(0, how.chars);
+  }
+  return text;
 }
 
 void report(event e) { require_runtime("report").emit(std::move(e)); }
