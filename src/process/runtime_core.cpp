@@ -113,7 +113,7 @@ void sample(scheduler& s) {
   for (unsigned i = 0; i < s.shard_count(); ++i) {
     worker& w = s.shard(i);
     if (w.beat.load(std::memory_order_relaxed) & 1)
-      if (auto* p = static_cast<process*>(w.observed.load(std::memory_order_relaxed)))
+      if (auto* p = static_cast<process*>(w.observed.load(std::memory_order_acquire)))
         p->running_samples.fetch_add(1, std::memory_order_relaxed);
   }
 }

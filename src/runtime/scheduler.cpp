@@ -40,7 +40,7 @@ std::uint64_t mix(std::uint64_t z) noexcept {  // splitmix64's finalizer
 
 void begin_step(worker& w, runnable& r) noexcept {
   w.running = &r;
-  w.observed.store(&r, std::memory_order_relaxed);  // for the watchdog's report only
+  w.observed.store(&r, std::memory_order_release);  // whoever looks from outside sees a constructed one
   w.beat.store(w.beat.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
   w.allowance = w.owner.configuration().batch;
 }
