@@ -36,8 +36,8 @@ endif()
 # Nobody replaces our functions at load time; without this -fPIC would keep g++ from inlining them.
 target_compile_options(otp_flags INTERFACE -fno-semantic-interposition)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # False alarms inside std::string when optimised (GCC bug 105651), fixed in 13.
-  target_compile_options(otp_flags INTERFACE -Wno-restrict)
+  # False alarms inside std::string (GCC bug 105651) and std::optional when optimised, fixed in 13.
+  target_compile_options(otp_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
 endif()
 
 if(OTP_HARDENING)
