@@ -2,24 +2,25 @@
 // keep.
 //
 // Shape   caller --request--> server's mailbox --handler--> reply --> caller. The request is moved in and owns the
-// place for
-//         its reply; a reply that comes after the caller gave up goes nowhere.
-// Units   timeouts are otp::duration; the default is otp::call_timeout (5 s), otp::infinity never ends.
+// place
+//         for its reply; a reply that comes after the caller gave up goes nowhere.
+// Units   timeouts are otp::duration; the default is otp::call_timeout (5 s), otp::infinity never ends, 0 is allowed.
 // Errors  call() exits the caller with {cause, call}: noproc, timeout, calling_self, deadlock, bad_server_type,
-// no_reply, or
-//         the reason the server ended with. try_call() returns it instead. A message that the server has no handler for
-//         does not compile; cast() never fails.
+//         no_reply, system_limit (a full mailbox), or the reason the server ended with. try_call() returns it instead.
+//         A negative timeout is bad_argument. A message that the server has no handler for does not compile; cast()
+//         never fails.
 // Source  gen_server:call/3, cast/2, reply/2, send_request/2 and multi_call/4. Differs: a request whose caller gave up
-// is
-//         skipped, a dropped `from` fails its caller, a cycle of calls fails (docs/decisions/0004-calls.md).
+//         is skipped, a dropped `from` fails its caller, a cycle of calls fails (docs/decisions/0004-calls.md).
 #pragma once
 #include <otp/detail/server_core.hpp>
+#include <otp/runtime.hpp>
 
 namespace otp {
 
 template <class Reply>
 class from;
-struct no_reply_type;
+
+// What the compiler names in its first error when a message does not fit its server.
 template <class Server, class Request>
 struct missing_handle_call;  // `Server` has no handle_call for `Request`: add  Reply handle_call(const Request&)
 template <class Server, class Message>
@@ -28,6 +29,18 @@ template <class Server, class Message>
 struct missing_handle_info;  // `Server` has no handle_info for `Message`: add  void handle_info(const Message&)
 template <class Request>
 struct missing_reply;  // a request names its reply: add  using reply = ...;
+template <class Server, class Request, class Result>
+struct wrong_handle_call_result;  // handle_call returns the request's reply, or call_result of it, or has a `from`
+template <class Server, class Message, class Result>
+struct wrong_handle_cast_result;  // handle_cast returns nothing, or noreply() or stop() as a handler_result
+template <class Server, class Message, class Result>
+struct wrong_handle_info_result;  // the same for handle_info
+template <class Reply, class Value>
+struct wrong_reply;  // a from<Reply> answers with a Reply, which cannot be made from a `Value`
+
+class handler_result;
+template <class Reply>
+class call_result;
 
 namespace detail {
 
@@ -42,6 +55,8 @@ struct reply_of<Request> {
   using type = typename Request::reply;
   static constexpr bool named = true;
 };
+template <class Request>
+using reply_t = typename reply_of<std::decay_t<Request>>::type;
 
 template <class Server, class Request>
 concept handles_call_plain = requires(Server& s, Request& r) { s.handle_call(std::move(r)); };
@@ -50,20 +65,103 @@ concept handles_call_from = requires(Server& s, Request& r, from<typename reply_
   s.handle_call(std::move(r), std::move(f));
 };
 template <class Server, class Request>
-concept handles_call = handles_call_plain<Server, Request> || handles_call_from<Server, Request>;
+concept handles_call = handles_call_from<Server, Request> || handles_call_plain<Server, Request>;
 template <class Server, class Message>
 concept handles_cast = requires(Server& s, Message& m) { s.handle_cast(std::move(m)); };
 template <class Server, class Message>
 concept handles_info = requires(Server& s, Message& m) { s.handle_info(std::move(m)); };
+template <class Server>
+concept handles_any_info = requires(Server& s, const message& m) { s.handle_info(m); } ||
+                           requires(Server& s, message m) { s.handle_info(std::move(m)); };
+
+// otp::reply(...), noreply(), stop(...) and what they become: a reply type that takes anything must not swallow them.
+template <class T>
+concept says_more = requires { typename T::otp_step; };
+
+template <class Reply, class Result>
+constexpr bool fits_call(bool has_from) {
+  if constexpr (std::is_void_v<Result>)
+    return std::is_void_v<Reply> || has_from;
+  else if constexpr (says_more<std::remove_cvref_t<Result>>)
+    return std::is_convertible_v<Result, call_result<Reply>>;
+  else
+    return !std::is_void_v<Reply> && std::is_convertible_v<Result, reply_value<Reply>>;
+}
+template <class Result>
+constexpr bool fits_handler() {
+  if constexpr (std::is_void_v<Result>)
+    return true;
+  else
+    return std::is_convertible_v<Result, handler_result>;
+}
+
+struct fine {};
+
+// Nothing wrong with a call: `fine`. Otherwise the type that says what is.
+template <class Server, class Request>
+constexpr auto judge_call() {
+  if constexpr (!handles_call<Server, Request>) {
+    return std::type_identity<missing_handle_call<Server, Request>>();
+  } else if constexpr (!reply_of<Request>::named) {
+    return std::type_identity<missing_reply<Request>>();
+  } else {
+    using reply = typename reply_of<Request>::type;
+    if constexpr (handles_call_from<Server, Request>) {
+      using result =
+          decltype(std::declval<Server&>().handle_call(std::declval<Request>(), std::declval<from<reply>>()));
+      if constexpr (fits_call<reply, result>(true))
+        return std::type_identity<fine>();
+      else
+        return std::type_identity<wrong_handle_call_result<Server, Request, result>>();
+    } else {
+      using result = decltype(std::declval<Server&>().handle_call(std::declval<Request>()));
+      if constexpr (fits_call<reply, result>(false))
+        return std::type_identity<fine>();
+      else
+        return std::type_identity<wrong_handle_call_result<Server, Request, result>>();
+    }
+  }
+}
+template <class Server, class Message>
+constexpr auto judge_cast() {
+  if constexpr (!handles_cast<Server, Message>) {
+    return std::type_identity<missing_handle_cast<Server, Message>>();
+  } else {
+    using result = decltype(std::declval<Server&>().handle_cast(std::declval<Message>()));
+    if constexpr (fits_handler<result>())
+      return std::type_identity<fine>();
+    else
+      return std::type_identity<wrong_handle_cast_result<Server, Message, result>>();
+  }
+}
+template <class Server, class Message>
+constexpr auto judge_info() {
+  if constexpr (!handles_info<Server, Message>) {
+    return std::type_identity<missing_handle_info<Server, Message>>();
+  } else {
+    using result = decltype(std::declval<Server&>().handle_info(std::declval<Message>()));
+    if constexpr (fits_handler<result>())
+      return std::type_identity<fine>();
+    else
+      return std::type_identity<wrong_handle_info_result<Server, Message, result>>();
+  }
+}
+template <class Server, class Message>
+constexpr auto judge_send() {
+  if constexpr (!handles_info<Server, Message> && handles_any_info<Server>)
+    return std::type_identity<fine>();
+  else
+    return judge_info<Server, Message>();
+}
 
 template <class Server>
 const server_type& server_type_of() noexcept;  // gen_server.hpp
 template <class Server, class Request>
-void run_call(server_core&, void*, envelope*);
+void run_call(turn&, void*, envelope*);
 template <class Server, class Message>
-void run_cast(server_core&, void*, envelope*);
+void run_cast(turn&, void*, envelope*);
 template <class Server, class Message>
-void run_typed_info(server_core&, void*, envelope*);
+void run_typed_info(turn&, void*, envelope*);
 
 template <class Server, class Request>
 struct call_envelope final : reply_envelope<typename reply_of<Request>::type> {
@@ -94,6 +192,10 @@ inline const server_envelope_type call_types<Server, Request>::request{
     &server_type_of<Server>(),
     &run_call<Server, Request>};
 
+inline void account_for(envelope& e, std::size_t size) {
+  e.bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);
+}
+
 template <class Server, class Request>
 template <class R>
 call_envelope<Server, Request>::call_envelope(R&& r)
@@ -102,7 +204,7 @@ call_envelope<Server, Request>::call_envelope(R&& r)
       request(std::forward<R>(r)) {
   std::size_t size = sizeof(*this);
   if constexpr (requires { request.message_bytes(); }) size += request.message_bytes();
-  this->bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);
+  account_for(*this, size);
   if constexpr (requires { requires Request::run_expired; }) this->run_expired = true;
 }
 
@@ -124,85 +226,106 @@ template <class M>
 cast_envelope<Server, Message, Run>::cast_envelope(M&& m)
     : envelope(&cast_types<Server, Message, Run>::type), value(std::forward<M>(m)) {
   std::size_t size = sizeof(*this);
+  if constexpr (std::is_convertible_v<const Message&, std::string_view>) size += std::string_view(value).size();
   if constexpr (requires { value.message_bytes(); }) size += value.message_bytes();
-  this->bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);
+  account_for(*this, size);
 }
 
 // ---- addresses ---------------------------------------------------------------------------------------------------
 
-/// What a call can be sent to: a typed reference, or a name said to belong to a server type.
+/// What a call can be sent to: a typed reference, or a name said to belong to a server type. `find` asks the caller's
+/// runtime, `find_in` the one given.
 template <class Address>
 struct address_of;
 template <class Server>
 struct address_of<server<Server>> {
   using type = Server;
   static std::optional<pid> find(const server<Server>& a) { return a.pid() ? std::optional(a.pid()) : std::nullopt; }
+  static std::optional<pid> find_in(runtime_core&, const server<Server>& a) { return find(a); }
   static std::string text(const server<Server>& a) { return a.to_string(); }
 };
 template <class Server>
 struct address_of<name<Server>> {
   using type = Server;
   static std::optional<pid> find(const name<Server>& a) { return otp::whereis(a.text()); }
+  static std::optional<pid> find_in(runtime_core& in, const name<Server>& a) { return whereis_in(in, a.text()); }
   static std::string text(const name<Server>& a) { return quoted(a.text()); }
 };
 template <class Server>
 struct address_of<via_name<Server>> {
   using type = Server;
-  static std::optional<pid> find(const via_name<Server>& a) { return a.registry->whereis_name(a.key); }
+  static std::optional<pid> find(const via_name<Server>& a) { return server_name(a).whereis(); }
+  static std::optional<pid> find_in(runtime_core& in, const via_name<Server>& a) { return server_name(a).whereis(in); }
   static std::string text(const via_name<Server>& a) { return server_name(a).to_string(); }
 };
 template <class Server>
 struct address_of<global_name<Server>> {
   using type = Server;
   static std::optional<pid> find(const global_name<Server>& a) { return server_name(a).whereis(); }
+  static std::optional<pid> find_in(runtime_core& in, const global_name<Server>& a) {
+    return server_name(a).whereis(in);
+  }
   static std::string text(const global_name<Server>& a) { return server_name(a).to_string(); }
 };
 
 template <class Address>
 concept server_address = requires(const Address& a) { address_of<Address>::find(a); };
-
-template <class Server, class Request>
-constexpr void check_call() {
-  if constexpr (!handles_call<Server, Request>)
-    static_cast<void>(sizeof(missing_handle_call<Server, Request>));
-  else if constexpr (!reply_of<Request>::named)
-    static_cast<void>(sizeof(missing_reply<Request>));
-}
-
-template <class Envelope>
-struct request_holder {
-  Envelope* r;
-  explicit request_holder(Envelope* e) noexcept : r(e) {}
-  request_holder(request_holder&& o) noexcept : r(std::exchange(o.r, nullptr)) {}
-  request_holder& operator=(request_holder&& o) noexcept {
-    std::swap(r, o.r);
-    return *this;
-  }
-  ~request_holder() noexcept(false) {
-    if (r) drop_reference(r);
-  }
-};
-
-template <class Reply>
-using reply_value = typename reply_slot<Reply>::stored;
+template <class Address>
+using server_at = typename address_of<Address>::type;
 
 template <class Address, class Request>
-std::expected<reply_value<typename reply_of<Request>::type>, exit_reason> call_address(const Address& to,
-                                                                                       Request&& request,
-                                                                                       duration timeout) {
+using call_problem = typename decltype(judge_call<server_at<Address>, std::decay_t<Request>>())::type;
+template <class Address, class Message>
+using cast_problem = typename decltype(judge_cast<server_at<Address>, stored_message<Message>>())::type;
+template <class Address, class Message>
+using send_problem = typename decltype(judge_send<server_at<Address>, stored_message<Message>>())::type;
+
+template <class Address, class Request>
+concept callable_at = std::is_same_v<call_problem<Address, Request>, fine>;
+template <class Address, class Message>
+concept castable_at = std::is_same_v<cast_problem<Address, Message>, fine>;
+template <class Address, class Message>
+concept sendable_at = std::is_same_v<send_problem<Address, Message>, fine>;
+
+template <class Request>
+using call_outcome = std::expected<reply_value<reply_t<Request>>, exit_reason>;
+
+// `core` is null for a caller that is a process.
+template <class Address, class Request>
+call_outcome<Request> call_address(runtime_core* core, const Address& to, Request&& request, duration timeout) {
   using request_type = std::decay_t<Request>;
-  using server_t = typename address_of<Address>::type;
-  using envelope_t = call_envelope<server_t, request_type>;
+  using envelope_t = call_envelope<server_at<Address>, request_type>;
   auto failed = [&](exit_reason cause) {
     return std::unexpected(
         call_failure(std::move(cause), "call", address_of<Address>::text(to), type_name<request_type>, timeout));
   };
   require_valid_timeout(timeout);
-  auto target = address_of<Address>::find(to);
+  std::optional<pid> target;
+  if (core)
+    target = address_of<Address>::find_in(*core, to);
+  else
+    target = address_of<Address>::find(to);
   if (!target) return failed(reason::noproc);
   request_holder<envelope_t> holder(new envelope_t(std::forward<Request>(request)));
-  if (auto why = call_and_wait(*target, holder.r, timeout)) return failed(std::move(*why));
-  return std::move(*holder.r->reply.value);
+  std::optional<exit_reason> why =
+      core ? call_from_outside(*core, *target, holder.r, timeout) : call_and_wait(*target, holder.r, timeout);
+  if (why) return failed(std::move(*why));
+  return call_outcome<Request>(std::in_place, std::move(*holder.r->reply.value));
+}
+
+template <class Request>
+reply_t<Request> reply_or_exit(call_outcome<Request>&& outcome) {
+  if (!outcome) throw exited(std::move(outcome.error()));
+  if constexpr (!std::is_void_v<reply_t<Request>>) return std::move(*outcome);
+}
+template <class Request>
+result<reply_t<Request>> reply_or_reason(call_outcome<Request>&& outcome) {
+  if constexpr (!std::is_void_v<reply_t<Request>>) {
+    return std::move(outcome);
+  } else {
+    if (!outcome) return std::unexpected(std::move(outcome.error()));
+    return {};
+  }
 }
 
 }  // namespace detail
@@ -211,71 +334,114 @@ std::expected<reply_value<typename reply_of<Request>::type>, exit_reason> call_a
 
 /// Sends a request and waits for its reply. A failure exits the caller.
 template <detail::server_address Address, class Request>
-typename detail::reply_of<std::decay_t<Request>>::type call(const Address& to, Request&& request,
-                                                            duration timeout = call_timeout) {
-  detail::check_call<typename detail::address_of<Address>::type, std::decay_t<Request>>();
-  if constexpr (detail::handles_call<typename detail::address_of<Address>::type, std::decay_t<Request>>) {
-    auto reply = detail::call_address(to, std::forward<Request>(request), timeout);
-    if (!reply) throw exited(std::move(reply.error()));
-    if constexpr (!std::is_void_v<typename detail::reply_of<std::decay_t<Request>>::type>) return std::move(*reply);
-  }
+  requires detail::callable_at<Address, Request>
+detail::reply_t<Request> call(const Address& to, Request&& request, duration timeout = call_timeout) {
+  return detail::reply_or_exit<Request>(detail::call_address(nullptr, to, std::forward<Request>(request), timeout));
 }
-
 /// As call, but a failure is returned.
 template <detail::server_address Address, class Request>
-result<typename detail::reply_of<std::decay_t<Request>>::type> try_call(const Address& to, Request&& request,
-                                                                        duration timeout = call_timeout) {
-  using reply_type = typename detail::reply_of<std::decay_t<Request>>::type;
-  detail::check_call<typename detail::address_of<Address>::type, std::decay_t<Request>>();
-  if constexpr (detail::handles_call<typename detail::address_of<Address>::type, std::decay_t<Request>>) {
-    auto reply = detail::call_address(to, std::forward<Request>(request), timeout);
-    if constexpr (std::is_void_v<reply_type>) {
-      if (!reply) return std::unexpected(std::move(reply.error()));
-      return {};
-    } else {
-      return reply;
-    }
-  }
+  requires detail::callable_at<Address, Request>
+result<detail::reply_t<Request>> try_call(const Address& to, Request&& request, duration timeout = call_timeout) {
+  return detail::reply_or_reason<Request>(detail::call_address(nullptr, to, std::forward<Request>(request), timeout));
+}
+
+// A call that cannot be answered: its type says why, and stands in the compiler's first error at the caller's line.
+template <detail::server_address Address, class Request>
+  requires(!detail::callable_at<Address, Request>)
+detail::call_problem<Address, Request> call(const Address&, Request&&, duration = call_timeout);
+template <detail::server_address Address, class Request>
+  requires(!detail::callable_at<Address, Request>)
+detail::call_problem<Address, Request> try_call(const Address&, Request&&, duration = call_timeout);
+
+namespace detail {
+template <class Address, class Request>
+struct outside_call {
+  using type = call_problem<Address, Request>;
+};
+template <class Address, class Request>
+  requires callable_at<Address, Request>
+struct outside_call<Address, Request> {
+  using type = reply_t<Request>;
+};
+template <class Address, class Request>
+struct outside_try_call {
+  using type = call_problem<Address, Request>;
+};
+template <class Address, class Request>
+  requires callable_at<Address, Request>
+struct outside_try_call<Address, Request> {
+  using type = result<reply_t<Request>>;
+};
+template <class Address, class Message>
+struct outside_cast {
+  using type = cast_problem<Address, Message>;
+};
+template <class Address, class Message>
+  requires castable_at<Address, Message>
+struct outside_cast<Address, Message> {
+  using type = void;
+};
+}  // namespace detail
+
+template <class Address, class Request>
+typename detail::outside_call<Address, Request>::type runtime::call(const Address& to, Request&& request,
+                                                                    duration timeout) {
+  return detail::reply_or_exit<Request>(detail::call_address(core_.get(), to, std::forward<Request>(request), timeout));
+}
+template <class Address, class Request>
+typename detail::outside_try_call<Address, Request>::type runtime::try_call(const Address& to, Request&& request,
+                                                                            duration timeout) {
+  return detail::reply_or_reason<Request>(
+      detail::call_address(core_.get(), to, std::forward<Request>(request), timeout));
 }
 
 // ---- casts and messages ------------------------------------------------------------------------------------------
 
-/// Sends a message for handle_cast. Never fails and never waits; a missing server is no error.
+/// Sends a message for handle_cast. Never fails; a missing server is no error. Waits only for room in a mailbox whose
+/// policy is `block`.
 template <detail::server_address Address, class Message>
+  requires detail::castable_at<Address, Message>
 void cast(const Address& to, Message&& message) {
-  using server_t = typename detail::address_of<Address>::type;
-  using message_t = std::decay_t<Message>;
-  if constexpr (!detail::handles_cast<server_t, message_t>) {
-    static_cast<void>(sizeof(missing_handle_cast<server_t, message_t>));
-  } else {
-    using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_cast<server_t, message_t>>;
-    auto target = detail::address_of<Address>::find(to);
-    auto* e = new envelope_t(std::forward<Message>(message));
-    if (target)
-      detail::send_envelope(*target, e);
-    else
-      detail::destroy(e);
-  }
+  using server_t = detail::server_at<Address>;
+  using message_t = detail::stored_message<Message>;
+  using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_cast<server_t, message_t>>;
+  if (auto target = detail::address_of<Address>::find(to))
+    detail::send_envelope(*target, new envelope_t(std::forward<Message>(message)));
+}
+template <detail::server_address Address, class Message>
+  requires(!detail::castable_at<Address, Message>)
+detail::cast_problem<Address, Message> cast(const Address&, Message&&);
+
+template <class Address, class Message>
+typename detail::outside_cast<Address, Message>::type runtime::cast(const Address& to, Message&& message) {
+  using server_t = detail::server_at<Address>;
+  using message_t = detail::stored_message<Message>;
+  using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_cast<server_t, message_t>>;
+  if (auto target = detail::address_of<Address>::find_in(*core_, to))
+    send_from_outside(*target, new envelope_t(std::forward<Message>(message)));
 }
 
 /// Sends a message for handle_info to a server whose type is known. Errors: bad_argument if a local name is not
 /// registered.
 template <detail::server_address Address, class Message>
+  requires detail::sendable_at<Address, Message>
 send_status send(const Address& to, Message&& message) {
-  using server_t = typename detail::address_of<Address>::type;
-  using message_t = std::decay_t<Message>;
-  if constexpr (!detail::handles_info<server_t, message_t>) {
-    static_cast<void>(sizeof(missing_handle_info<server_t, message_t>));
-    return send_status::no_process;
-  } else {
+  using server_t = detail::server_at<Address>;
+  using message_t = detail::stored_message<Message>;
+  auto target = detail::address_of<Address>::find(to);
+  if (!target)
+    throw bad_argument("send: nobody is registered as " + detail::address_of<Address>::text(to) +
+                       "; start the server first, or look with otp::whereis");
+  if constexpr (detail::handles_info<server_t, message_t>) {
     using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_typed_info<server_t, message_t>>;
-    auto target = detail::address_of<Address>::find(to);
-    if (!target)
-      throw bad_argument("send: nobody is registered as " + detail::address_of<Address>::text(to) +
-                         "; start the server first, or look with otp::whereis");
     return detail::send_envelope(*target, new envelope_t(std::forward<Message>(message)));
+  } else {
+    return detail::send_envelope(*target, detail::make_envelope(std::forward<Message>(message)));
   }
 }
+template <detail::server_address Address, class Message>
+  requires(!detail::sendable_at<Address, Message>)
+detail::send_problem<Address, Message> send(const Address&, Message&&);
 
 /// Who is meant by an address now.
 template <detail::server_address Address>
@@ -297,51 +463,62 @@ class from {
     r->from_flags.store(detail::request_envelope::taken | detail::request_envelope::in_handler,
                         std::memory_order_relaxed);
   }
-  from(from&& other) noexcept
-      : request_(std::exchange(other.request_, nullptr)), answered_(std::exchange(other.answered_, false)) {}
+  from(from&& other) noexcept : request_(std::exchange(other.request_, nullptr)) {}
   from& operator=(from&& other) noexcept {
     std::swap(request_, other.request_);
-    std::swap(answered_, other.answered_);
     return *this;
   }
   ~from() {
-    if (request_) release();
+    if (request_) detail::from_dropped(request_);
   }
+  explicit operator bool() const noexcept { return request_; }
 
   /// The process that waits; none for a call from outside.
   pid caller() const noexcept { return request_ ? request_->caller : pid(); }
 
-  /// Answers. Always succeeds: a caller that is gone or was answered already is counted, not reported.
-  template <class... Value>
-    requires(std::is_void_v<Reply> ? sizeof...(Value) == 0 : sizeof...(Value) == 1)
-  void reply(Value&&... value) {
-    if (!request_) return;
-    detail::check_may_reply();
-    answered_ = true;
-    request_->references.fetch_add(1, std::memory_order_relaxed);  // write_reply consumes one
-    detail::write_reply(request_, std::forward<Value>(value)...);
+  /// Answers. Always succeeds: a caller that is gone or was answered already is counted, not reported. What making the
+  /// reply throws arrives here, and the request is still unanswered.
+  template <class Value = detail::reply_value<Reply>>
+    requires(!std::is_void_v<Reply> && std::is_convertible_v<Value, detail::reply_value<Reply>>)
+  void reply(Value&& value) {
+    answer(std::forward<Value>(value));
   }
+  void reply()
+    requires std::is_void_v<Reply>
+  {
+    answer();
+  }
+  template <class Value>
+    requires(std::is_void_v<Reply> || !std::is_convertible_v<Value, detail::reply_value<Reply>>)
+  wrong_reply<Reply, std::remove_cvref_t<Value>> reply(Value&&);
 
  private:
-  void release() noexcept {
-    if (answered_)
-      detail::drop_answered(request_);
-    else
-      detail::from_dropped(request_);
+  template <class... Value>
+  void answer(Value&&... value) {
+    if (!request_) return;
+    detail::check_may_reply();
+    request_->references.fetch_add(1, std::memory_order_relaxed);  // write_reply consumes one
+    detail::request_holder<envelope_type> spare(request_);
+    bool made = detail::write_reply(request_, std::forward<Value>(value)...);
+    static_cast<void>(made);
+    spare.r = nullptr;
   }
   envelope_type* request_ = nullptr;
-  bool answered_ = false;
 };
 
-/// Answers through `from`, from any process.
+/// Answers through `to`, from any process.
 template <class Reply, class... Value>
 void reply(from<Reply>& to, Value&&... value) {
+  to.reply(std::forward<Value>(value)...);
+}
+template <class Reply, class... Value>
+void reply(from<Reply>&& to, Value&&... value) {
   to.reply(std::forward<Value>(value)...);
 }
 
 // ---- asynchronous requests ---------------------------------------------------------------------------------------
 
-/// A request whose reply arrives like a message.
+/// A request whose reply arrives like a message. It belongs to the process that sent it.
 template <class Reply>
 class request_id {
  public:
@@ -371,7 +548,7 @@ class request_id {
     if constexpr (std::is_void_v<Reply>)
       return {};
     else
-      return std::move(*holder.r->reply.value);
+      return result<Reply>(std::in_place, std::move(*holder.r->reply.value));
   }
 
  private:
@@ -382,43 +559,51 @@ class request_id {
 
 /// Sends a request without waiting. Never fails: what goes wrong arrives as the response.
 template <detail::server_address Address, class Request>
-request_id<typename detail::reply_of<std::decay_t<Request>>::type> send_request(const Address& to, Request&& request) {
+  requires detail::callable_at<Address, Request>
+request_id<detail::reply_t<Request>> send_request(const Address& to, Request&& request) {
   using request_t = std::decay_t<Request>;
-  using server_t = typename detail::address_of<Address>::type;
-  detail::check_call<server_t, request_t>();
-  if constexpr (detail::handles_call<server_t, request_t>) {
-    auto target = detail::address_of<Address>::find(to);
-    detail::request_holder holder(new detail::call_envelope<server_t, request_t>(std::forward<Request>(request)));
-    detail::send_request(target.value_or(pid()), holder.r);
-    return {std::exchange(holder.r, nullptr), detail::address_of<Address>::text(to), detail::type_name<request_t>};
-  }
+  auto target = detail::address_of<Address>::find(to);
+  detail::request_holder holder(
+      new detail::call_envelope<detail::server_at<Address>, request_t>(std::forward<Request>(request)));
+  detail::send_request(target.value_or(pid()), holder.r);
+  return {std::exchange(holder.r, nullptr), detail::address_of<Address>::text(to), detail::type_name<request_t>};
 }
+template <detail::server_address Address, class Request>
+  requires(!detail::callable_at<Address, Request>)
+detail::call_problem<Address, Request> send_request(const Address&, Request&&);
 
-/// Waits for the response; empty at the timeout, and the request stays pending.
-template <class Reply>
-std::optional<result<Reply>> wait_response(request_id<Reply>& request, duration timeout = infinity) {
-  return wait_response(request, detail::deadline_after(timeout));
-}
+/// Waits for the response; empty at the deadline, and the request stays pending.
 template <class Reply>
 std::optional<result<Reply>> wait_response(request_id<Reply>& request, instant deadline) {
   detail::require_request(request.envelope());
   if (detail::wait_response(request.envelope(), deadline) == detail::response_state::timeout) return std::nullopt;
   return request.take_response();
 }
+template <class Reply>
+std::optional<result<Reply>> wait_response(request_id<Reply>& request, duration timeout = infinity) {
+  return wait_response(request, detail::deadline_after(timeout));
+}
 /// As wait_response, but at the timeout the request is given up: a late reply goes nowhere.
 template <class Reply>
-std::optional<result<Reply>> receive_response(request_id<Reply>& request, duration timeout = infinity) {
-  auto response = wait_response(request, timeout);
+std::optional<result<Reply>> receive_response(request_id<Reply>& request, instant deadline) {
+  auto response = wait_response(request, deadline);
   if (!response) request = request_id<Reply>();
   return response;
 }
-/// Whether a message that was received is the response to the request; then what it says. `message` is consumed.
+template <class Reply>
+std::optional<result<Reply>> receive_response(request_id<Reply>& request, duration timeout = infinity) {
+  return receive_response(request, detail::deadline_after(timeout));
+}
+/// Whether a message that was received is the response to the request; then what it says, and both are used up.
 template <class Reply>
 std::optional<result<Reply>> check_response(message& received, request_id<Reply>& request) {
   if (!request || received.envelope() != static_cast<detail::envelope*>(request.envelope())) return std::nullopt;
   received = message();
   return request.take_response();
 }
+
+/// Whether a request whose response was handled stays listed in its collection.
+enum class handled : std::uint8_t { removed, kept };
 
 /// Requests of one reply type under labels; their responses come in the order of completion.
 template <class Reply, class Label>
@@ -428,10 +613,10 @@ class request_id_collection {
     Label label;
     result<Reply> value;
   };
+  /// Errors: bad_argument for a request that was added already, or has no response to come.
   void add(request_id<Reply> request, Label label) {
-    for (auto& e : entries_)
-      if (e.request.envelope() == request.envelope())
-        throw bad_argument("request_id_collection: this request is in the collection already");
+    if (!request)
+      throw bad_argument("request_id_collection: this request is in a collection already, or was answered or given up");
     entries_.push_back({std::move(request), std::move(label)});
   }
   std::size_t size() const noexcept { return entries_.size(); }
@@ -440,34 +625,41 @@ class request_id_collection {
     for (auto& e : entries_) all.push_back(e.label);
     return all;
   }
-  /// The next response; empty at the timeout, or at once if there is no request. A handled request is removed.
-  std::optional<response> wait(duration timeout = infinity) { return wait(detail::deadline_after(timeout)); }
-  std::optional<response> wait(instant deadline) {
-    if (entries_.empty()) return std::nullopt;
+  /// The next response; empty at the deadline, or at once if no response is to come.
+  std::optional<response> wait(instant deadline, handled then = handled::removed) {
     std::vector<detail::request_envelope*> pending;
-    for (auto& e : entries_) pending.push_back(e.request.envelope());
+    for (auto& e : entries_)
+      if (e.request) pending.push_back(e.request.envelope());
+    if (pending.empty()) return std::nullopt;
     std::size_t which = detail::wait_any_response(pending, deadline);
     if (which == pending.size()) return std::nullopt;
-    return take(which);
+    return take(pending[which], then);
   }
-  /// Whether a received message answers one of the requests.
-  std::optional<response> check(message& received) {
-    for (std::size_t i = 0; i < entries_.size(); ++i)
-      if (received.envelope() == static_cast<detail::envelope*>(entries_[i].request.envelope())) {
+  std::optional<response> wait(duration timeout = infinity, handled then = handled::removed) {
+    return wait(detail::deadline_after(timeout), then);
+  }
+  /// Whether a received message answers one of the requests; then what it says, and the message is used up.
+  std::optional<response> check(message& received, handled then = handled::removed) {
+    if (!received) return std::nullopt;
+    for (auto& e : entries_)
+      if (auto* r = e.request.envelope(); received.envelope() == static_cast<detail::envelope*>(r)) {
         received = message();
-        return take(i);
+        return take(r, then);
       }
     return std::nullopt;
   }
 
  private:
   struct entry {
-    request_id<Reply> request;
+    request_id<Reply> request;  // none: handled and kept
     Label label;
   };
-  response take(std::size_t at) {
-    entry e = std::move(entries_[at]);
-    entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(at));
+  response take(const detail::request_envelope* which, handled then) {
+    auto at = entries_.begin();
+    while (at->request.envelope() != which) ++at;
+    if (then == handled::kept) return {at->label, at->request.take_response()};
+    entry e = std::move(*at);
+    entries_.erase(at);
     return {std::move(e.label), e.request.take_response()};
   }
   std::vector<entry> entries_;
@@ -486,16 +678,14 @@ struct multi_call_result {
 
 /// Calls the server of that name on each node.
 template <class Server, class Request>
-multi_call_result<typename detail::reply_of<std::decay_t<Request>>::type> multi_call(std::vector<std::string> nodes,
-                                                                                     const name<Server>& to,
-                                                                                     const Request& request,
-                                                                                     duration timeout = infinity) {
-  multi_call_result<typename detail::reply_of<Request>::type> all;
-  detail::check_call<Server, Request>();
+  requires detail::callable_at<name<Server>, Request>
+multi_call_result<detail::reply_t<Request>> multi_call(std::vector<std::string> nodes, const name<Server>& to,
+                                                       const Request& request, duration timeout = infinity) {
+  multi_call_result<detail::reply_t<Request>> all;
+  detail::require_valid_timeout(timeout);
   for (const std::string& node : detail::each_once(std::move(nodes))) {
     if (node == this_node()) {
-      auto reply = detail::call_address(to, Request(request), timeout);
-      if (reply) {
+      if (auto reply = detail::call_address(nullptr, to, Request(request), timeout)) {
         all.replies.emplace_back(node, std::move(*reply));
         continue;
       }
@@ -505,19 +695,27 @@ multi_call_result<typename detail::reply_of<std::decay_t<Request>>::type> multi_
   return all;
 }
 template <class Server, class Request>
+  requires detail::callable_at<name<Server>, Request>
 auto multi_call(const name<Server>& to, const Request& request, duration timeout = infinity) {
   return multi_call({this_node()}, to, request, timeout);
 }
+template <class Server, class Request>
+  requires(!detail::callable_at<name<Server>, Request>)
+detail::call_problem<name<Server>, Request> multi_call(std::vector<std::string>, const name<Server>&, const Request&,
+                                                       duration = infinity);
+template <class Server, class Request>
+  requires(!detail::callable_at<name<Server>, Request>)
+detail::call_problem<name<Server>, Request> multi_call(const name<Server>&, const Request&, duration = infinity);
 
 /// Casts to the server of that name on each node; nodes and names that are not there are ignored.
 template <class Server, class Message>
 void abcast(std::vector<std::string> nodes, const name<Server>& to, const Message& message) {
   for (const std::string& node : detail::each_once(std::move(nodes)))
-    if (node == this_node()) cast(to, Message(message));
+    if (node == this_node()) return cast(to, message);
 }
 template <class Server, class Message>
 void abcast(const name<Server>& to, const Message& message) {
-  cast(to, Message(message));
+  return cast(to, message);
 }
 
 }  // namespace otp

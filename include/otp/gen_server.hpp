@@ -1,14 +1,20 @@
 // A server: a process that owns a value of a type of yours and handles requests, casts and messages one at a time.
 //
 // Shape   `Server` is any struct. Its constructor is init and runs in the new process. What it can handle are its
-// overloads:
-//           Reply handle_call(const Request&)              with `using reply = Reply;` in Request
-//           call_result<Reply> handle_call(const Request&, from<Reply>)
-//           void | handler_result handle_cast(const Message&), handle_info(const Message&), handle_continue(const
-//           Work&) handle_info(const otp::message&)               whatever has no handler of its own void
-//           terminate(const exit_reason&), std::string to_string() const, void format_status(server_status&)
-//         A `static init_result<Server> init(args...)` replaces the constructor where init has more to say.
-//         What may arrive by plain pid stands in `using messages = otp::messages<refill, tick>;`.
+//         overloads, each taking the message by value or const reference:
+//
+//           Reply               handle_call(const Request&)               with `using reply = Reply;` in Request
+//           call_result<Reply>  handle_call(const Request&, from<Reply>)  or without the `from`
+//           void, handler_result
+//                               handle_cast(const Message&), handle_info(const Message&), handle_continue(const Work&)
+//           the same            handle_info(const otp::message&)          whatever has no handler of its own
+//           void                terminate(const exit_reason&)
+//           std::string         to_string() const                         how reports show it
+//           void                format_status(server_status&)             the same, in detail
+//
+//         A `static init_result<Server> init(args...)` replaces the constructor where init has more to say. What may
+//         arrive by plain pid stands in `using messages = otp::messages<refill, tick>;`, and the works of several
+//         handle_continue in `using continues = otp::messages<...>;`.
 // Units   see start_options.
 // Errors  starting returns the reason: already_started with the holder, timeout, ignore, what init threw or returned.
 //         A handler that throws ends the server with that reason after terminate; see call.hpp for callers.
@@ -23,32 +29,43 @@ namespace otp {
 
 namespace detail {
 
+void require_valid_idle_timeout(duration idle);
+
 /// What every result can add: a continue step, an idle timeout, hibernation.
 template <class Self>
 struct step_options {
+  using otp_step = Self;
   step_result step;
   /// Runs handle_continue(work) before the next message.
   template <class Work>
   Self&& then_continue(Work&& work) && {
-    if (step.continuation) destroy(std::exchange(step.continuation, nullptr));
-    step.continuation = make_envelope(std::forward<Work>(work));
+    step.set_continuation(make_envelope(std::forward<Work>(work)));
     return static_cast<Self&&>(*this);
   }
-  /// handle_info(otp::timeout) after this long without any message.
+  /// handle_info(otp::timeout) after this long without any message, and not at all with otp::infinity.
   Self&& timeout_after(duration idle) && {
-    step.has_timeout = true;
-    step.timeout = idle;
+    require_valid_idle_timeout(idle);
+    step.set_timeout(step_result::idle::after, idle, nullptr);
     return static_cast<Self&&>(*this);
   }
   /// handle_info(message) after this long without any message.
   template <class Message>
   Self&& timeout_after(duration idle, Message&& message) && {
-    step.has_timeout = true;
-    step.timeout = idle;
-    if (step.timeout_message) destroy(std::exchange(step.timeout_message, nullptr));
-    step.timeout_message = make_envelope(std::forward<Message>(message));
+    require_valid_idle_timeout(idle);
+    step.set_timeout(step_result::idle::after, idle, make_envelope(std::forward<Message>(message)));
     return static_cast<Self&&>(*this);
   }
+  /// The same at a point in time, unless any message comes before; at once if it has passed.
+  Self&& timeout_at(instant when) && {
+    step.set_timeout(step_result::idle::at, when.time_since_epoch(), nullptr);
+    return static_cast<Self&&>(*this);
+  }
+  template <class Message>
+  Self&& timeout_at(instant when, Message&& message) && {
+    step.set_timeout(step_result::idle::at, when.time_since_epoch(), make_envelope(std::forward<Message>(message)));
+    return static_cast<Self&&>(*this);
+  }
+  /// Gives back what the server can do without until the next message.
   Self&& hibernate() && {
     step.hibernate = true;
     return static_cast<Self&&>(*this);
@@ -62,10 +79,12 @@ struct reply_step : step_options<reply_step<Value>> {
 struct noreply_step : step_options<noreply_step> {};
 template <class Value>
 struct stop_reply_step {
+  using otp_step = stop_reply_step;
   step_result step;
   Value value;
 };
 struct stop_step {
+  using otp_step = stop_step;
   step_result step;
   /// The reply to the request being handled, sent when terminate has run.
   template <class Value = std::monostate>
@@ -96,13 +115,14 @@ inline detail::stop_step stop(exit_reason why) {
 template <class Reply>
 class call_result {
  public:
+  using otp_step = call_result;
   template <class Value>
-    requires std::constructible_from<detail::reply_value<Reply>, Value>
+    requires std::convertible_to<Value, detail::reply_value<Reply>>
   call_result(detail::reply_step<Value> r) : step_(std::move(r.step)), reply_(std::in_place, std::move(r.value)) {}
   call_result(detail::noreply_step r) : step_(std::move(r.step)) {}
   call_result(detail::stop_step r) : step_(std::move(r.step)) {}
   template <class Value>
-    requires std::constructible_from<detail::reply_value<Reply>, Value>
+    requires std::convertible_to<Value, detail::reply_value<Reply>>
   call_result(detail::stop_reply_step<Value> r) : step_(std::move(r.step)), reply_(std::in_place, std::move(r.value)) {}
 
   detail::step_result& step() noexcept { return step_; }
@@ -116,6 +136,7 @@ class call_result {
 /// What handle_cast, handle_info and handle_continue may return instead of nothing.
 class handler_result {
  public:
+  using otp_step = handler_result;
   handler_result(detail::noreply_step r) : step_(std::move(r.step)) {}
   handler_result(detail::stop_step r) : step_(std::move(r.step)) {}
   detail::step_result& step() noexcept { return step_; }
@@ -135,15 +156,13 @@ struct init_refusal {
 };
 }  // namespace detail
 
-/// What a static init returns: the server made from these arguments, or why there is none.
+/// What a static init returns: the server made from these arguments, or why there is none. A constructor, which returns
+/// nothing, says the latter by `throw otp::ignore()`, `throw otp::stop(reason)` or `throw otp::init_error(reason)`.
 template <class Server>
 class init_result {
  public:
   template <class... Args>
-  init_result(detail::ok_step<Args...> ok)
-      : make_([a = std::move(ok.arguments)](void* where) mutable {
-          std::apply([&](auto&&... args) { new (where) Server(std::move(args)...); }, std::move(a));
-        }) {
+  init_result(detail::ok_step<Args...> ok) : make_(new maker_of<Args...>(std::move(ok.arguments))) {
     init_.step = std::move(ok.step);
   }
   init_result(detail::init_refusal no) {
@@ -155,29 +174,31 @@ class init_result {
     init_.step.reason = std::move(s.step.reason);
   }
   detail::init_step take(void* where) {
-    if (init_.outcome == detail::init_step::what::ok) make_.call(where);
+    if (make_) make_->make(where);
     return std::move(init_);
   }
 
  private:
   struct maker {
-    struct base {
-      virtual ~base() = default;
-      virtual void call(void* where) = 0;
-    };
-    template <class F>
-    struct holder final : base {
-      explicit holder(F&& f) : function(std::move(f)) {}
-      void call(void* where) override { function(where); }
-      F function;
-    };
-    maker() = default;
-    template <class F>
-    maker(F f) : held(new holder<F>(std::move(f))) {}
-    void call(void* where) { held->call(where); }
-    std::unique_ptr<base> held;
+    virtual ~maker() = default;
+    virtual void make(void* where) = 0;
   };
-  maker make_;
+  template <class... Args>
+  struct maker_of final : maker {
+    explicit maker_of(std::tuple<Args...>&& a) : arguments(std::move(a)) {}
+    void make(void* where) override {
+      std::apply(
+          [&](Args&... args) {
+            if constexpr (std::is_constructible_v<Server, Args...>)
+              ::new (where) Server(std::move(args)...);
+            else
+              ::new (where) Server{std::move(args)...};
+          },
+          arguments);
+    }
+    std::tuple<Args...> arguments;
+  };
+  std::unique_ptr<maker> make_;
   detail::init_step init_;
 };
 
@@ -207,8 +228,11 @@ struct monitored_server {
 namespace gen_server {
 
 /// Starts a server, linked to the caller, and waits for its init. `args` go to its constructor or static init.
+/// Errors: bad_argument for a name that cannot be one.
 template <class Server, class... Args>
+  requires detail::well_formed_server<Server>
 [[nodiscard]] result<server<Server>> start_link(start_options options = {}, Args&&... args) {
+  detail::check_options(options);
   options.spawn.link = true;
   auto done = detail::start_server<Server>(options, std::forward<Args>(args)...);
   if (!done) return std::unexpected(std::move(done.error()));
@@ -216,7 +240,9 @@ template <class Server, class... Args>
 }
 /// The same without a link.
 template <class Server, class... Args>
+  requires detail::well_formed_server<Server>
 [[nodiscard]] result<server<Server>> start(start_options options = {}, Args&&... args) {
+  detail::check_options(options);
   options.spawn.link = false;
   auto done = detail::start_server<Server>(options, std::forward<Args>(args)...);
   if (!done) return std::unexpected(std::move(done.error()));
@@ -224,13 +250,27 @@ template <class Server, class... Args>
 }
 /// The same with a monitor.
 template <class Server, class... Args>
+  requires detail::well_formed_server<Server>
 [[nodiscard]] result<monitored_server<Server>> start_monitor(start_options options = {}, Args&&... args) {
+  detail::check_options(options);
   options.spawn.link = false;
   options.spawn.monitor = true;
   auto done = detail::start_server<Server>(options, std::forward<Args>(args)...);
   if (!done) return std::unexpected(std::move(done.error()));
   return monitored_server<Server>{server<Server>(done->process), done->monitor};
 }
+
+// A struct that is no server: the type of these says why, and stands in the compiler's first error at the caller's
+// line.
+template <class Server, class... Args>
+  requires(!detail::well_formed_server<Server>)
+detail::server_problem<Server> start_link(start_options = {}, Args&&...);
+template <class Server, class... Args>
+  requires(!detail::well_formed_server<Server>)
+detail::server_problem<Server> start(start_options = {}, Args&&...);
+template <class Server, class... Args>
+  requires(!detail::well_formed_server<Server>)
+detail::server_problem<Server> start_monitor(start_options = {}, Args&&...);
 
 /// Asks a server to end with `why`, behind everything sent before, and returns when it is gone. Any server: gen_server,
 /// supervisor ... Errors: exits the caller with noproc, timeout, calling_self, or another reason the server ended with.
@@ -241,7 +281,8 @@ void stop(const Address& who, exit_reason why = {}, duration timeout = infinity)
 }
 void stop(pid who, exit_reason why = {}, duration timeout = infinity);
 
-/// Makes the calling process, started by proc_lib, the server of this state. Never returns.
+/// Makes the calling process, started by proc_lib, the server of this state. Never returns. Errors: exits the caller if
+/// proc_lib did not start it, or it does not hold the name in the options.
 template <class Server>
 [[noreturn]] void enter_loop(Server state, start_options options = {}) {
   detail::enter_server_loop<Server>(std::move(state), std::move(options));

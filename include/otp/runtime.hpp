@@ -66,6 +66,12 @@ struct stop_report {
 
 namespace detail {
 struct runtime_core;
+template <class Address, class Request>
+struct outside_call;  // the types that call.hpp gives to the calls below
+template <class Address, class Request>
+struct outside_try_call;
+template <class Address, class Message>
+struct outside_cast;
 int run_program(unique_function body, const std::string_view& type, const runtime_options& options);
 }  // namespace detail
 
@@ -104,6 +110,16 @@ class runtime {
     if (!holder) throw bad_argument("send: nobody is registered as " + detail::quoted(name));
     return send(*holder, std::forward<T>(value));
   }
+  /// From any thread that is not another runtime's worker: as otp::call, otp::try_call and otp::cast, with names
+  /// looked up in this runtime. Defined in otp/call.hpp.
+  template <class Address, class Request>
+  typename detail::outside_call<Address, Request>::type call(const Address& to, Request&& request,
+                                                             duration timeout = call_timeout);
+  template <class Address, class Request>
+  typename detail::outside_try_call<Address, Request>::type try_call(const Address& to, Request&& request,
+                                                                     duration timeout = call_timeout);
+  template <class Address, class Message>
+  typename detail::outside_cast<Address, Message>::type cast(const Address& to, Message&& message);
   void exit(otp::pid process, exit_reason why);
   std::optional<otp::pid> whereis(std::string_view name) const;
   runtime_counters counters() const;

@@ -1,9 +1,9 @@
 // How a server is named when it starts, and how a caller says whom it means.
 //
 // Shape   a local name is looked up in the runtime's name table, a global one in its table of global names, a `via`
-// name by
-//         asking its registry; each call looks again.
-// Errors  an empty or too long local name is refused with bad_argument when the server starts.
+//         name by asking its registry; each call looks again.
+// Units   a local name has 1 to 255 bytes, any but NUL.
+// Errors  a name that cannot be one, or a via name without a registry, throws bad_argument in whoever gives it.
 // Source  gen_server's name forms: Name, {local, Name}, {global, Term}, {via, Module, Term}.
 #pragma once
 #include <otp/process.hpp>
@@ -12,13 +12,23 @@
 
 namespace otp {
 
-/// What can stand behind a via name. All functions may be called by any process.
+namespace detail {
+struct runtime_core;
+}
+
+/// What can stand behind a via name. All functions may be called by any process, whereis_name by any thread.
 class name_registry {
  public:
   virtual ~name_registry() = default;
   /// False if the key is taken.
   virtual bool register_name(const term& key, pid process) = 0;
   virtual void unregister_name(const term& key) = 0;
+  /// Forgets the key if it belongs to this process, which ends: somebody else may have taken it meanwhile. Must not
+  /// wait. A registry whose table has a lock does better to look and to forget under one lock than this does.
+  virtual void release_name(const term& key, pid process) {
+    auto holder = whereis_name(key);
+    if (!holder || *holder == process) unregister_name(key);
+  }
   virtual std::optional<pid> whereis_name(const term& key) const = 0;
   virtual std::string to_string() const = 0;
 };
@@ -58,11 +68,16 @@ class server_name {
   server_name(via_name<Server> via) : kind_(kind::via), registry_(std::move(via.registry)), key_(std::move(via.key)) {}
 
   bool empty() const noexcept { return kind_ == kind::none; }
-  /// Who holds it now.
+  /// Throws bad_argument unless a process could have this name.
+  void require_valid() const;
+  /// Who holds it now, in the caller's runtime or in the one given.
   std::optional<pid> whereis() const;
+  std::optional<pid> whereis(detail::runtime_core& in) const;
   /// Takes it for the process; the reason is already_started with the holder, or bad_argument.
   result<void> claim(pid process) const;
-  void release() const noexcept;
+  /// Gives it back if it is the process's. A local name goes with its process by itself.
+  void release(pid process) const noexcept;
+  void release() const noexcept { release(self()); }
   /// What identifies a supervisor so named among its siblings: the name, or the key of a registry name.
   term id() const;
   std::string to_string() const;

@@ -5,8 +5,7 @@
 
 #include "behaviours/system_request.hpp"
 
-#include <algorithm>
-#include <deque>
+#include <fmt/format.h>
 
 namespace otp::detail {
 
@@ -20,20 +19,35 @@ struct hibernate_due {
   std::uint64_t number;
 };
 
-std::string text_of_envelope(const envelope& e) {
-  if (!e.type->record) return {};
-  return e.type->record->text(e.type->payload(&e));
+std::string_view name_of(const envelope_type& type) {
+  return type.record ? type.record->name : std::string_view("response");
+}
+
+// Where what a destructor of the user's throws has nowhere to go.
+void drop_quietly(envelope* e) noexcept {
+  if (!e) return;
+  try {
+    destroy(e);
+  } catch (...) {
+  }
+}
+
+// A message as text. The text is the user's code, and must not hurt who reports.
+std::string text_of_payload(const envelope_type& type, const envelope& e) {
+  std::string text(name_of(type));
+  if (!type.record) return text;
+  if (guard([&] { text = type.record->text(type.payload(&e)); }))
+    text = std::string(name_of(type)) + " (its to_string failed)";
+  return text;
 }
 
 }  // namespace
 
 struct server_core::rare {
+  otp::pid self;
   server_name name;
-  duration start_timeout = infinity;
   duration hibernate_after = infinity;
   std::vector<std::string> debug;
-  std::vector<request_envelope*> outstanding;
-  std::size_t prune_at = 16;
   ref idle_timer;
   std::uint64_t idle_number = 0;  // of the idle timeout that counts; 0: none
   std::uint64_t idle_last = 0;
@@ -41,27 +55,42 @@ struct server_core::rare {
   ref hibernate_timer;
   std::uint64_t hibernate_number = 0;
   bool suspended = false;
-  std::deque<envelope*> held;  // arrived while suspended, in order
-  ~rare() {
-    if (idle_message) destroy(idle_message);
-    for (envelope* e : held) destroy(e);
-  }
+  ~rare() { drop_quietly(idle_message); }
 };
+
+/// Why a server stops.
+struct server_core::ending {
+  exit_reason why;
+  request_envelope* request = nullptr;  // being handled
+  bool answered = false;                // its reply is made and leaves when terminate has run
+  std::string message{};                // being handled
+};
+
+void step_result::drop(envelope* e) noexcept { drop_quietly(e); }
 
 server_core::server_core(const server_type& type, const start_options& options, start_ticket* ticket)
     : type_(type), ticket_(ticket) {
-  if (!options.name.empty()) more().name = options.name;
-  if (options.hibernate_after != infinity) more().hibernate_after = options.hibernate_after;
-  if (!options.debug.empty()) more().debug = options.debug;
+  if (ticket_) ticket_->add_reference();
+  if (options.name.empty() && options.hibernate_after == infinity && options.debug.empty()) return;
+  rare_ = new rare;
+  rare_->name = options.name;
+  rare_->hibernate_after = options.hibernate_after;
+  rare_->debug = options.debug;
 }
 
 server_core::~server_core() {
-  if (continuation_) destroy(continuation_);
+  if (ticket_) ticket_->drop();  // it was never started
+  drop_quietly(continuation_);
   delete rare_;
 }
 
 server_core::rare& server_core::more() {
-  if (!rare_) rare_ = new rare;
+  if (!rare_) {
+    auto made = std::make_unique<rare>();
+    made->self = self();
+    runtime_bracket bracket;
+    rare_ = made.release();
+  }
   return *rare_;
 }
 
@@ -73,186 +102,193 @@ std::string_view server_core::doing() const noexcept {
 // ---- init --------------------------------------------------------------------------------------------------------
 
 bool server_core::start() {
+  note_runtime();
   if (spawned_with_link()) parent_ = otp::parent();
-  if (rare_ && !rare_->name.empty()) {
-    if (auto claimed = rare_->name.claim(self()); !claimed) {
-      rare_->name = server_name();
-      ticket_->failed_at_end(std::move(claimed.error()));
-      return false;
+  // The starter hears `answer` when the process is gone.
+  auto refuse = [&](exit_reason answer, exit_reason end) {
+    {
+      runtime_bracket bracket;
+      if (ticket_) ticket_->failed_at_end(std::move(answer));
     }
+    end_with(std::move(end));
+    return true;
+  };
+  if (rare_) {
+    rare_->self = self();
+    result<void> claimed;
+    auto failed = guard([&] { claimed = rare_->name.claim(self()); });
+    if (being_ended()) return true;
+    if (failed || !claimed) {
+      {
+        runtime_bracket bracket;
+        rare_->name = server_name();  // somebody else's
+      }
+      if (!failed) return refuse(std::move(claimed.error()), reason::normal);
+      report_crash(*failed, "the registration of its name");
+      return refuse(*failed, *failed);
+    }
+    check_debug_options();
   }
-  if (rare_)
-    for (const std::string& option : rare_->debug)
-      if (option != "trace" && option != "log" && option != "statistics")
-        report({.what = "bad_debug_option",
-                .severity = severity::warning,
-                .process = self(),
-                .name = describe(self()),
-                .fields = {{"option", option}, {"accepted", "trace, log, statistics"}}});
   init_step done;
   auto failed = guard([&] { done = init(); });
-  auto refuse = [&](exit_reason answer, exit_reason end) {
-    if (rare_) rare_->name.release();
-    if (ticket_) ticket_->failed_at_end(std::move(answer));
-    end_with(std::move(end));
-  };
   if (failed) {
     if (being_ended()) return true;  // the fatal signal decides
-    if (!failed->is_expected())
-      report({.what = "crash",
-              .severity = severity::error,
-              .process = self(),
-              .name = describe(self()),
-              .reason = *failed,
-              .fields = {{"type", std::string(type_.name)}, {"in", "init"}}});
-    refuse(*failed, *failed);
-    return true;
+    report_crash(*failed, "init");
+    return refuse(*failed, *failed);
   }
   switch (done.outcome) {
     case init_step::what::ok: break;
-    case init_step::what::ignore: refuse(reason::ignore, reason::normal); return true;
-    case init_step::what::error: refuse(done.step.reason, reason::normal); return true;
+    case init_step::what::ignore: return refuse(reason::ignore, reason::normal);
+    case init_step::what::error: return refuse(std::move(done.step.reason), reason::normal);
     case init_step::what::stop:
-      if (!done.step.reason.is_expected())
-        report({.what = "crash",
-                .severity = severity::error,
-                .process = self(),
-                .name = describe(self()),
-                .reason = done.step.reason,
-                .fields = {{"type", std::string(type_.name)}, {"in", "init"}}});
-      refuse(done.step.reason, done.step.reason);
-      return true;
+      report_crash(done.step.reason, "init");
+      return refuse(done.step.reason, done.step.reason);
   }
-  if (ticket_) {
-    ticket_->succeeded(self());
-    std::exchange(ticket_, nullptr)->drop();
+  if (start_ticket* ticket = ticket_) {
+    {
+      runtime_bracket bracket;
+      ticket_ = nullptr;
+    }
+    ticket->succeeded(self());
+    ticket->drop();
   }
-  set_step(std::move(done.step));
-  apply(nullptr);
+  turn t;
+  t.step.emplace(std::move(done.step));
+  apply(t, "init");
   return true;
+}
+
+void server_core::check_debug_options() {
+  for (const std::string& option : rare_->debug)
+    if (option != "trace" && option != "log" && option != "statistics")
+      report({.what = "bad_debug_option",
+              .severity = severity::warning,
+              .process = self(),
+              .name = describe(self()),
+              .fields = {{"option", option}, {"accepted", "trace, log, statistics"}}});
 }
 
 // ---- messages ----------------------------------------------------------------------------------------------------
 
-bool server_core::has_work() const noexcept {
-  return continuation_ || (rare_ && !rare_->suspended && !rare_->held.empty());
-}
-
 void server_core::work() {
-  if (continuation_) {
-    envelope* e = std::exchange(continuation_, nullptr);
-    for (std::size_t i = 0; i < type_.continue_count; ++i)
-      if (type_.continues[i].type == e->type) {
-        run(type_.continues[i].run, e, "handle_continue");
-        return;
-      }
-    message owned(e);
-    crash(exit_reason(reason::error("undefined_function", std::string(type_.name) + " has no handle_continue for " +
-                                                              std::string(owned.type_name()))),
-          nullptr, owned.to_string());
-    return;
-  }
-  envelope* e = rare_->held.front();
-  rare_->held.pop_front();
-  dispatch(e);
+  envelope* e = std::exchange(continuation_, nullptr);
+  for (std::size_t i = 0; i < type_.continue_count; ++i)
+    if (type_.continues[i].type == e->type) return run(type_.continues[i].run, e);
+  std::string name(name_of(*e->type));
+  std::string text = text_of_payload(*e->type, *e);
+  if (discard(e, "handle_continue"))
+    stop({.why = reason::error("undefined_function", std::string(type_.name) + " has no handle_continue for " + name +
+                                                         "; if it has several, list them in `using continues`"),
+          .message = std::move(text)});
 }
 
 void server_core::receive(envelope* e) {
-  if (e->type->kind == signal::system) return run_system(static_cast<request_envelope*>(e));
-  if (e->type->kind == signal::stop) {
-    exit_reason why = static_cast<stop_envelope*>(e)->why;
-    destroy(e);
-    return stop(std::move(why), true, {}, false);
-  }
-  if (rare_) {
-    // Suspended: everything waits, except for what ends the server.
-    bool parent_exit = e->type == &value_envelope<exit_signal>::type_of &&
-                       static_cast<value_envelope<exit_signal>*>(e)->value.from == parent_ && parent_;
-    if ((rare_->suspended || !rare_->held.empty()) && !parent_exit) {
-      if (e->type->kind == signal::request) request_done();  // it is kept here, and failed by ended() or given_up()
-      runtime_bracket bracket;
-      rare_->held.push_back(e);
-      return;
+  switch (e->type->kind) {
+    case signal::system: return run_system(static_cast<request_envelope*>(e));
+    case signal::stop: {
+      exit_reason why = std::move(static_cast<stop_envelope*>(e)->why);
+      destroy(e);
+      return stop({.why = std::move(why)});
     }
+    default: return dispatch(e);
   }
-  dispatch(e);
 }
 
 void server_core::dispatch(envelope* e) {
   if (e->type->kind != signal::request) count_handled();
   if (rare_) {
-    if (e->type == &value_envelope<idle_expired>::type_of) {
-      bool counts = static_cast<value_envelope<idle_expired>*>(e)->value.number == rare_->idle_number;
-      destroy(e);
-      if (!counts) return;
-      rare_->idle_number = 0;
-      envelope* due = std::exchange(rare_->idle_message, nullptr);
-      return run_info(due ? due : make_envelope(otp::timeout{}));
-    }
-    if (e->type == &value_envelope<hibernate_due>::type_of) {
-      bool counts = static_cast<value_envelope<hibernate_due>*>(e)->value.number == rare_->hibernate_number;
-      destroy(e);
-      if (counts) release_unused();
-      return;
-    }
+    if (own_timer(e)) return;
     cancel_idle_timeout();
   }
+  hibernating_ = false;
   switch (e->type->kind) {
     case signal::request: return run_request(static_cast<request_envelope*>(e));
     case signal::cast: {
       auto& type = static_cast<const server_envelope_type&>(*e->type);
       if (type.server != &type_) return unhandled(e, "sent to a server of another type");
-      return run(type.run, e, "handle_cast");
+      return run(type.run, e);
+    }
+    case signal::reply: {
+      auto* r = static_cast<request_envelope*>(e);
+      if (r->references.load(std::memory_order_acquire) == 1) {  // its holder has let go of it
+        count_late_reply(*r);
+        return drop_answered(r);
+      }
+      return run_info(e);
     }
     default: return run_info(e);
   }
 }
 
+// What the server's own timers send.
+bool server_core::own_timer(envelope* e) {
+  if (e->type == &value_envelope<idle_expired>::type_of) {
+    bool counts = static_cast<value_envelope<idle_expired>*>(e)->value.number == rare_->idle_number;
+    destroy(e);
+    if (!counts) return true;
+    hibernating_ = false;
+    rare_->idle_number = 0;
+    envelope* due = std::exchange(rare_->idle_message, nullptr);
+    run_info(due ? due : make_envelope(otp::timeout{}));
+    return true;
+  }
+  if (e->type == &value_envelope<hibernate_due>::type_of) {
+    bool counts = static_cast<value_envelope<hibernate_due>*>(e)->value.number == rare_->hibernate_number;
+    destroy(e);
+    if (counts) fall_asleep();
+    return true;
+  }
+  return false;
+}
+
 // Runs one handler for a message that is not a request.
-void server_core::run(runner r, envelope* e, std::string_view) {
-  doing_.store(e->type->record, std::memory_order_relaxed);
-  // run_any_info takes the envelope over; the others leave it.
-  bool taken = r == type_.any_info && r != nullptr;
-  auto failed = guard([&] { r(*this, server(), e); });
+void server_core::run(runner r, envelope* e) {
+  const envelope_type& type = *e->type;
+  bool taken = r == type_.any_info && type_.any_info_owns;
+  turn t;
+  doing_.store(type.record, std::memory_order_relaxed);
+  auto failed = guard([&] { r(t, server(), e); });
   doing_.store(nullptr, std::memory_order_relaxed);
-  if (failed) {
-    step_.reset();
-    std::string text;
-    if (!taken && !being_ended()) text = text_of_envelope(*e);
-    std::optional<exit_reason> worse;
-    if (!taken) worse = guard([&] { destroy(e); });
-    if (being_ended()) return;
-    return crash(std::move(*failed), nullptr, std::move(text));
+  if (failed) t.step.reset();
+  std::string text;
+  if (failed || t.stops()) {
+    if (taken)
+      text = name_of(type);
+    else if (!being_ended())
+      text = text_of_payload(type, *e);
   }
   if (!taken)
-    if (auto broken = guard([&] { destroy(e); })) {
-      step_.reset();
-      if (!being_ended()) crash(std::move(*broken), nullptr, "while a message was destroyed");
-      return;
+    if (auto broken = guard([&] { destroy(e); }); broken && !failed) {
+      failed = std::move(broken);
+      text = std::string(name_of(type)) + " (its destructor failed)";
     }
-  apply(nullptr);
+  if (being_ended()) return;
+  if (failed) return stop({.why = std::move(*failed), .message = std::move(text)});
+  apply(t, std::move(text));
+}
+
+bool server_core::is_parent_exit(const envelope& e) const noexcept {
+  if (e.type != &value_envelope<exit_signal>::type_of) return false;
+  pid from = static_cast<const value_envelope<exit_signal>&>(e).value.from;
+  return !from || from == parent_;  // of no process: the runtime, which is everybody's parent in the end, stops
 }
 
 void server_core::run_info(envelope* e) {
-  if (e->type == &value_envelope<exit_signal>::type_of) {
-    auto& signal = static_cast<value_envelope<exit_signal>*>(e)->value;
-    if (parent_ && signal.from == parent_) {
-      exit_reason why = std::move(signal.reason);
-      std::string text = text_of_envelope(*e);
-      destroy(e);
-      return stop(std::move(why), true, std::move(text), false);
-    }
+  if (is_parent_exit(*e)) {
+    exit_reason why = static_cast<value_envelope<exit_signal>*>(e)->value.reason;
+    std::string text = text_of_payload(*e->type, *e);
+    destroy(e);
+    return stop({.why = std::move(why), .message = std::move(text)});
   }
   for (std::size_t i = 0; i < type_.info_count; ++i)
-    if (type_.infos[i].type == e->type) return run(type_.infos[i].run, e, "handle_info");
-  if (type_.any_info) return run(type_.any_info, e, "handle_info");
+    if (type_.infos[i].type == e->type) return run(type_.infos[i].run, e);
+  if (type_.any_info) return run(type_.any_info, e);
   unhandled(e, "no handler");
 }
 
 void server_core::unhandled(envelope* e, const char* what) {
   count_unhandled();
-  std::string text = text_of_envelope(*e);
-  std::string_view name = e->type->record ? e->type->record->name : std::string_view("reply");
+  std::string text = text_of_payload(*e->type, *e);
   report({.what = "unhandled_message",
           .severity = severity::warning,
           .process = self(),
@@ -260,168 +296,255 @@ void server_core::unhandled(envelope* e, const char* what) {
           .fields = {{"server", std::string(type_.name)},
                      {"message", std::move(text)},
                      {"why", what},
-                     {"advice", "add  void handle_info(" + std::string(name) + ")  and list the type in `messages`"}}});
-  destroy(e);
+                     {"advice", "add  void handle_info(" + std::string(name_of(*e->type)) +
+                                    ")  and list the type in `messages`"}}});
+  if (!discard(e, "unhandled")) return;
+  turn t;
+  apply(t, {});
 }
+
+// Destroys a message; false if that ended the server.
+bool server_core::discard(envelope* e, const char* what) {
+  auto broken = guard([&] { destroy(e); });
+  if (being_ended()) return false;
+  if (!broken) return true;
+  stop({.why = std::move(*broken), .message = std::string(what) + ": the destructor of a message failed"});
+  return false;
+}
+
+// ---- requests ----------------------------------------------------------------------------------------------------
 
 void server_core::run_request(request_envelope* r) {
-  auto& type = static_cast<const server_envelope_type&>(*r->type);
+  auto& type = static_cast<const server_envelope_type&>(*r->type);  // the envelope's changes when it is answered
   if (type.server != &type_) {
-    {
-      runtime_bracket bracket;
-      request_done();
-    }
-    fail_request(r, exit_reason(exit_reason::kind::bad_server_type, "the caller takes it for a " +
-                                                                        std::string(type.server->name) + ", but a " +
-                                                                        std::string(type_.name) + " runs there"));
-    return;
+    count_handled();
+    exit_reason why(exit_reason::kind::bad_server_type, "the caller takes it for a " + std::string(type.server->name) +
+                                                            ", but a " + std::string(type_.name) + " runs there");
+    return drop_request(r, &why);
   }
   if (!take_request(*r)) {
-    {
-      runtime_bracket bracket;
-      request_done();
-    }
     count_expired();
-    drop_answered(r);
-    return;
+    return drop_request(r, nullptr);
   }
-  doing_.store(r->type->record, std::memory_order_relaxed);
-  const type_record* record = r->type->record;
-  auto failed = guard([&] { type.run(*this, server(), r); });
+  r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
+  turn t(r);
+  doing_.store(type.record, std::memory_order_relaxed);
+  auto failed = guard([&] { type.run(t, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
-  if (failed) {
-    step_.reset();
-    if (being_ended()) return keep_for_end(r);
-    std::string text = record ? std::string(record->name) : std::string();
-    return crash(std::move(*failed), r, std::move(text));
-  }
-  apply(r);
-}
-
-// The handler of a request has returned: the request is answered, deferred, or failed because its `from` is gone.
-void server_core::settle(request_envelope* r) {
-  if (std::exchange(answered_, false)) return;  // and gone
-  runtime_bracket bracket;
-  request_done();
-  // Without a `from` nobody else looks at the flags.
-  std::uint8_t flags = r->from_flags.load(std::memory_order_relaxed);
-  if (flags & request_envelope::taken)
-    flags = r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
-  if (r->progress.load() != request_state::pending || r == last_) return drop_answered(r);
-  if ((flags & request_envelope::dropped) || !(flags & request_envelope::taken))
-    return fail_request(
-        r, exit_reason(exit_reason::kind::no_reply,
-                       "the server dropped its `from` unanswered; call from.reply(value) or keep it until you do"));
-  rare& m = more();
-  if (m.outstanding.size() >= m.prune_at) prune_outstanding();
-  m.outstanding.push_back(r);
-}
-
-// Answered requests stay listed until there are twice as many as were pending at the last look.
-void server_core::prune_outstanding() {
-  auto& all = rare_->outstanding;
-  auto answered = [](request_envelope* r) {
-    if (r->progress.load() == request_state::pending) return false;
-    drop_answered(r);
-    return true;
-  };
-  all.erase(std::remove_if(all.begin(), all.end(), answered), all.end());
-  rare_->prune_at = std::max<std::size_t>(16, all.size() * 2);
-}
-
-void server_core::apply(request_envelope* r) {
-  if (!step_ && (!rare_ || rare_->hibernate_after == infinity)) {  // nothing but the reply, the usual case
-    if (r) settle(r);
+  if (failed) t.step.reset();
+  std::string text;
+  if (!being_ended() && (failed || t.stops()))
+    text = t.request ? text_of_payload(type, *r) : std::string(name_of(type));
+  if (being_ended()) {
+    if (t.request) leave(t.request);
     return;
   }
-  step_result step;
-  if (step_) step = std::move(*std::exchange(step_, nullptr));
-  if (step.action == step_result::what::stop) {
-    // The request being handled keeps waiting for its reply, which leaves when terminate has run.
-    return stop(std::move(step.reason), true, {}, false, r);
+  if (failed) return stop({.why = std::move(*failed), .request = t.request, .message = std::move(text)});
+  apply(t, std::move(text));
+}
+
+// A request that no handler gets.
+void server_core::drop_request(request_envelope* r, const exit_reason* why) noexcept {
+  {
+    runtime_bracket bracket;
+    request_done();
+    if (why) r = try_fail(r, *why);
   }
-  if (r) settle(r);
-  if (step.has_timeout && step.timeout.count() < 0)
-    return crash(exit_reason(exit_reason::kind::bad_argument, "a handler returned a timeout of " +
-                                                                  integer_text(step.timeout.count()) +
-                                                                  " ns; give 0 or more, or otp::infinity"),
-                 nullptr, {});
-  if (step.continuation) continuation_ = std::exchange(step.continuation, nullptr);
-  if (step.has_timeout && step.timeout != infinity)
-    set_idle_timeout(step.timeout, std::exchange(step.timeout_message, nullptr));
-  if (step.hibernate) release_unused();
-  if (rare_ && rare_->hibernate_after != infinity) {
-    if (rare_->hibernate_timer) cancel_timer(rare_->hibernate_timer);
-    rare_->hibernate_timer = send_after(rare_->hibernate_after, self(), hibernate_due{++rare_->hibernate_number});
+  if (r) drop_answered(r);
+}
+
+// The handler of a request has returned without an answer: the request was answered otherwise, is deferred, or fails
+// because its `from` is gone.
+void server_core::settle(request_envelope* r) {
+  request_envelope* left = nullptr;  // rule 3: at most three, linked by next_outstanding
+  {
+    runtime_bracket bracket;
+    request_done();
+    // Without a `from` nobody else looks at the flags.
+    std::uint8_t flags = r->from_flags.load(std::memory_order_relaxed);
+    if (flags & request_envelope::taken)
+      flags = r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
+    request_state now = r->progress.load();
+    if (now == request_state::pending && ((flags & request_envelope::dropped) || !(flags & request_envelope::taken))) {
+      left = try_fail(r, unanswered());
+      if (left) left->next_outstanding = nullptr;
+    } else if (now == request_state::pending || now == request_state::writing) {
+      list(r, left);
+    } else {
+      left = r;
+      left->next_outstanding = nullptr;
+    }
+  }
+  while (left) drop_answered(std::exchange(left, left->next_outstanding));
+}
+
+// Adds to the ring of the outstanding. Two others are looked at each time, so that those that were answered leave it
+// sooner or later and it is never longer than about twice what is pending. Inside a bracket.
+void server_core::list(request_envelope* r, request_envelope*& left) noexcept {
+  if (outstanding_) {
+    r->next_outstanding = outstanding_->next_outstanding;
+    outstanding_->next_outstanding = r;
+  } else {
+    r->next_outstanding = r;
+  }
+  outstanding_ = r;
+  for (int looked = 0; looked < 2; ++looked) {
+    request_envelope* first = outstanding_->next_outstanding;
+    if (first == outstanding_ || first == r) return;
+    request_state now = first->progress.load();
+    if (now == request_state::pending || now == request_state::writing) {
+      outstanding_ = first;
+    } else {
+      outstanding_->next_outstanding = first->next_outstanding;
+      first->next_outstanding = left;
+      left = first;
+    }
   }
 }
 
-void server_core::set_idle_timeout(duration after, envelope* text) {
+// The request being handled when the server ends: it fails with the reason that the process ends with.
+void server_core::leave(request_envelope* r) noexcept {
+  request_envelope* left = nullptr;
+  {
+    runtime_bracket bracket;
+    request_done();
+    list(r, left);
+  }
+  while (left) drop_answered(std::exchange(left, left->next_outstanding));
+}
+
+// ---- what a handler asks for -------------------------------------------------------------------------------------
+
+void server_core::apply(turn& t, std::string text) {
+  if (!t.step && (!rare_ || rare_->hibernate_after == infinity)) {  // nothing but the reply, the usual case
+    if (t.request) settle(t.request);
+    return;
+  }
+  if (t.stops())
+    return stop(
+        {.why = std::move(t.step->reason), .request = t.request, .answered = t.answered, .message = std::move(text)});
+  if (t.request) settle(t.request);
+  if (t.step) {
+    step_result& step = *t.step;
+    continuation_ = std::exchange(step.continuation, nullptr);
+    if (step.timeout == step_result::idle::at) {
+      duration since = otp::now().time_since_epoch();
+      step.time = step.time > since ? step.time - since : duration::zero();
+    }
+    if (step.timeout != step_result::idle::none && step.time != infinity) set_idle_timeout(step);
+    if (step.hibernate && !continuation_) fall_asleep();
+  }
+  if (rare_ && rare_->hibernate_after != infinity) restart_hibernate_timer();
+}
+
+void server_core::fall_asleep() {
+  hibernating_ = true;
+  release_unused();
+}
+
+void server_core::restart_hibernate_timer() {
+  if (rare_->hibernate_timer) cancel_timer(rare_->hibernate_timer);
+  rare_->hibernate_timer = send_after(rare_->hibernate_after, self(), hibernate_due{++rare_->hibernate_number});
+}
+
+void server_core::set_idle_timeout(step_result& step) {
   rare& m = more();
   cancel_idle_timeout();
+  m.idle_message = std::exchange(step.timeout_message, nullptr);
   m.idle_number = ++m.idle_last;
-  m.idle_message = text;
-  m.idle_timer = send_after(after, self(), idle_expired{m.idle_number});
+  m.idle_timer = send_after(step.time, self(), idle_expired{m.idle_number});
 }
 
 void server_core::cancel_idle_timeout() {
   if (!rare_ || rare_->idle_number == 0) return;
   cancel_timer(rare_->idle_timer);
   rare_->idle_number = 0;
-  if (rare_->idle_message) destroy(std::exchange(rare_->idle_message, nullptr));
+  drop_quietly(std::exchange(rare_->idle_message, nullptr));
 }
 
 // ---- the end -----------------------------------------------------------------------------------------------------
 
-void server_core::crash(exit_reason why, request_envelope* r, std::string message) {
-  stop(std::move(why), true, std::move(message), true, r);
-}
-
-// terminate, report, and the process ends with the reason. What the caller of `r` gets is decided last.
-void server_core::stop(exit_reason why, bool may_report, std::string message, bool exception, request_envelope* r) {
+// terminate, report, and the process ends with the reason. What the caller of the request gets is decided last.
+void server_core::stop(ending end) {
   if (type_.terminate && server()) {
-    if (auto failed = guard([&] { type_.terminate(server(), why); })) {
+    if (auto failed = guard([&] { type_.terminate(server(), end.why); })) {
       if (being_ended()) {
-        if (r) keep_for_end(r);
+        if (end.request) leave(end.request);
         return;
       }
-      // As in OTP the reason becomes terminate's, if it left by an exit of its own; an error there keeps the first
-      // reason.
+      // An exit of its own replaces the reason, as in OTP; what an exception destroyed must not hide why it came to it.
       report({.what = "terminate_failed",
               .severity = severity::error,
               .process = self(),
               .name = describe(self()),
               .reason = *failed,
-              .fields = {{"original_reason", why.to_string()}}});
-      if (failed->what() != exit_reason::kind::error) why = std::move(*failed);
+              .fields = {{"type", std::string(type_.name)}, {"original_reason", end.why.to_string()}}});
+      if (failed->what() != exit_reason::kind::error) end.why = std::move(*failed);
     }
   }
-  if (may_report && !why.is_expected()) report_end(why, std::move(message), exception, r);
+  if (!end.why.is_expected()) report_end(end.why, end);
+  request_envelope* left = nullptr;
   {
     runtime_bracket bracket;
     request_done();
-    send_last_answer();
+    if (end.request && end.answered) {
+      left = try_finish(end.request);
+      if (left) left->next_outstanding = nullptr;
+    } else if (end.request) {
+      list(end.request, left);
+    }
   }
-  if (r) keep_for_end(r);
-  end_with(std::move(why));
+  while (left) drop_answered(std::exchange(left, left->next_outstanding));
+  end_with(std::move(end.why));
 }
 
-// The request being handled when the server ends: it fails with the reason that the process ends with.
-void server_core::keep_for_end(request_envelope* r) {
-  if (std::exchange(answered_, false)) return;
-  runtime_bracket bracket;
-  request_done();
-  r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
-  if (r->progress.load() == request_state::pending)
-    last_ = r;
-  else
-    drop_answered(r);
+// Fails what is outstanding; the requests that somebody has answered meanwhile are returned, to be dropped. Inside a
+// bracket, or of a process that is kept out of the runtime.
+request_envelope* server_core::fail_outstanding(const exit_reason& why) noexcept {
+  request_envelope* left = nullptr;
+  auto keep = [&](request_envelope* r) {
+    if (!r) return;
+    r->next_outstanding = left;
+    left = r;
+  };
+  if (request_envelope* last = std::exchange(outstanding_, nullptr)) {
+    request_envelope* r = std::exchange(last->next_outstanding, nullptr);
+    while (r) {
+      request_envelope* next = r->next_outstanding;
+      keep(try_fail(r, why));
+      r = next;
+    }
+  }
+  return left;
 }
 
-// The reply of a handler that also stopped the server. Inside a bracket, or while the process is kept out.
-void server_core::send_last_answer() noexcept {
-  if (!std::exchange(last_is_answered_, false)) return;
-  finish_reply(std::exchange(last_, nullptr));
+void server_core::ended(const exit_reason& why) noexcept {
+  if (rare_) rare_->name.release(rare_->self);
+  request_envelope* left = nullptr;
+  {
+    runtime_bracket bracket;
+    left = fail_outstanding(why);
+  }
+  while (left) drop_answered(std::exchange(left, left->next_outstanding));
+}
+
+// What is left over by fail_outstanding stays: its destructors would run in somebody else's process.
+void server_core::given_up(const exit_reason& why) noexcept {
+  if (rare_) rare_->name.release(rare_->self);
+  if (ticket_) ticket_->failed(why);
+  fail_outstanding(why);
+}
+
+// ---- reports -----------------------------------------------------------------------------------------------------
+
+void server_core::report_crash(const exit_reason& why, const char* in) {
+  if (why.is_expected()) return;
+  report({.what = "crash",
+          .severity = severity::error,
+          .process = self(),
+          .name = describe(self()),
+          .reason = why,
+          .fields = {{"type", std::string(type_.name)}, {"label", otp::label(self()).value_or("")}, {"in", in}}});
 }
 
 server_status server_core::status() {
@@ -431,142 +554,189 @@ server_status server_core::status() {
   s.type = std::string(type_.name);
   s.name = rare_ && !rare_->name.empty() ? rare_->name.to_string() : self().to_string();
   s.suspended = rare_ && rare_->suspended;
+  s.hibernating = hibernating_;
   s.state = std::string(type_.name) + "{}";
   return s;
 }
 
-void server_core::report_end(const exit_reason& why, std::string message, bool, request_envelope* r) {
+// Lets the server say how it looks. A hook of the user's that fails must hide nothing else.
+void server_core::show(server_status& s) {
+  void* object = server();
+  if (!object) return;
+  if (type_.state && guard([&] { s.state = type_.state(object); })) s.state = "to_string() failed";
+  if (!type_.format_status) return;
+  server_status before = s;
+  if (guard([&] { type_.format_status(object, s); })) {
+    s = std::move(before);
+    s.state = "format_status() failed";
+  }
+}
+
+void server_core::report_end(const exit_reason& why, const ending& end) {
   server_status s = status();
   s.reason = why;
-  s.message = std::move(message);
-  // A hook of the user's that fails must not hide the report.
-  if (void* object = server()) {
-    if (type_.state)
-      if (guard([&] { s.state = type_.state(object); })) s.state = "to_string() failed";
-    if (type_.format_status) {
-      server_status before = s;
-      if (guard([&] { type_.format_status(object, s); })) {
-        s = std::move(before);
-        s.state = "format_status() failed";
-      }
-    }
-  }
+  s.message = end.message;
+  show(s);
   std::string client;
-  if (r)
-    client = r->caller ? (is_alive(r->caller) ? describe(r->caller) : r->caller.to_string() + " (dead)") : "outside";
-  auto label = otp::label(self());
+  if (const request_envelope* r = end.request)
+    client = !r->caller            ? "outside of the runtime"
+             : is_alive(r->caller) ? describe(r->caller)
+                                   : r->caller.to_string() + " (dead)";
+  std::string log;
+  for (const std::string& line : s.log) log += (log.empty() ? "" : "; ") + line;
+  std::string backtrace;
+  if (auto* frames = why.backtrace())
+    for (void* frame : *frames) backtrace += fmt::format("{}{}", backtrace.empty() ? "" : " ", frame);
+  std::string label = otp::label(self()).value_or("");
   report({.what = "server_terminated",
           .severity = severity::error,
           .process = self(),
           .name = s.name,
           .reason = s.reason,
-          .fields = {{"type", std::string(type_.name)},
-                     {"label", label.value_or("")},
+          .fields = {{"type", s.type},
+                     {"label", label},
                      {"last_message", s.message},
                      {"state", s.state},
-                     {"client", client}}});
+                     {"client", client},
+                     {"log", log},
+                     {"backtrace", backtrace}}});
   report({.what = "crash",
           .severity = severity::error,
           .process = self(),
           .name = describe(self()),
           .reason = s.reason,
-          .fields = {{"type", std::string(type_.name)}, {"label", label.value_or("")}}});
-}
-
-void server_core::fail_outstanding(const exit_reason& why) noexcept {
-  if (request_envelope* r = std::exchange(last_, nullptr)) fail_request(r, why);
-  if (!rare_) return;
-  for (request_envelope* r : rare_->outstanding) fail_request(r, why);
-  rare_->outstanding.clear();
-  for (envelope*& e : rare_->held)
-    if (e->type->kind == signal::request) {
-      fail_request(static_cast<request_envelope*>(e), why);
-      e = make_envelope(0);  // a stand-in, freed with the others
-    }
-}
-
-void server_core::ended(const exit_reason& why) noexcept {
-  runtime_bracket bracket;
-  if (rare_) rare_->name.release();
-  send_last_answer();
-  fail_outstanding(why);
-}
-
-void server_core::given_up(const exit_reason& why) noexcept {
-  if (rare_) rare_->name.release();
-  send_last_answer();
-  if (ticket_) ticket_->failed(why);
-  fail_outstanding(why);
+          .fields = {{"type", std::string(type_.name)}, {"label", label}}});
 }
 
 // ---- system requests ---------------------------------------------------------------------------------------------
 
 void server_core::run_system(request_envelope* e) {
   auto* r = static_cast<system_request*>(e);
+  handle_request(r);
+  server_status answer;
+  bool suspends = false;
   switch (r->op) {
-    case system_op::suspend: more().suspended = true; break;
+    case system_op::suspend: suspends = !std::exchange(more().suspended, true); break;
     case system_op::resume:
       if (rare_) rare_->suspended = false;
       break;
-    case system_op::get_status: {
-      server_status s = status();
-      if (void* object = server()) {
-        if (type_.state)
-          if (guard([&] { s.state = type_.state(object); })) s.state = "to_string() failed";
-        if (type_.format_status) {
-          server_status before = s;
-          if (guard([&] { type_.format_status(object, s); })) {
-            s = std::move(before);
-            s.state = "format_status() failed";
-          }
-        }
-      }
-      write_reply(r, std::move(s));
-      return;
-    }
+    case system_op::get_status:
+      answer = status();
+      show(answer);
+      break;
   }
-  write_reply(r, server_status{});
+  if (begin_reply(*r)) {
+    make_reply(r, std::move(answer));
+    finish_handled(r);
+  } else {
+    drop_request(r, nullptr);
+  }
+  if (suspends && !being_ended()) stay_suspended();
 }
 
-void server_core::loop() {
-  if (!parent_) parent_ = otp::parent();
-  for (;;) {
-    if (has_work())
-      work();
-    else
-      receive(next_envelope(infinity));
-    if (auto why = asked_to_end()) {
-      ended(*why);
-      throw exited(std::move(*why));
+// Everything but system requests, and what ends the server, stays in the mailbox.
+void server_core::stay_suspended() {
+  while (rare_->suspended) {
+    envelope* e = next_envelope(
+        [](const void* core, const envelope& arrived) {
+          return arrived.type->kind == signal::system || arrived.type->kind == signal::stop ||
+                 static_cast<const server_core*>(core)->is_parent_exit(arrived);
+        },
+        this);
+    if (e->type->kind == signal::system) {
+      run_system(static_cast<request_envelope*>(e));
+    } else {
+      rare_->suspended = false;
+      return e->type->kind == signal::stop ? receive(e) : run_info(e);
     }
+    if (being_ended()) return;
   }
+  if (hibernating_) release_unused();
+}
+
+// ---- entering the loop -------------------------------------------------------------------------------------------
+
+void server_core::loop() {
+  note_runtime();
+  if (!parent_) parent_ = otp::parent();
+  struct entered {
+    explicit entered(server_core* core) { entered_loop(core); }
+    ~entered() { entered_loop(nullptr); }
+  };
+  exit_reason why;
+  {
+    entered scope(this);
+    auto failed = guard([&] {
+      if (rare_) {
+        rare_->self = self();
+        check_debug_options();
+      }
+      turn t;
+      apply(t, {});
+      for (;;) {
+        if (continuation_)
+          work();
+        else
+          receive(next_envelope(infinity));
+        if (being_ended()) return;
+        if (auto asked = asked_to_end()) {
+          why = std::move(*asked);
+          return;
+        }
+      }
+    });
+    if (failed) why = std::move(*failed);
+    if (being_ended()) why = fate_of_caller();
+    ended(why);
+  }
+  if (being_ended()) go_on_unwinding();
+  throw exited(std::move(why));
 }
 
 // ---- starting and stopping ---------------------------------------------------------------------------------------
 
+void require_valid_idle_timeout(duration idle) {
+  if (idle.count() < 0)
+    throw bad_argument("timeout_after: the time is " + integer_text(idle.count()) +
+                       " ns; give 0, a positive duration or otp::infinity");
+}
+
+void check_options(const start_options& options) {
+  if (options.spawn.monitor)
+    throw bad_argument("start: spawn_options::monitor belongs to start_monitor, which returns the reference");
+}
+
 std::optional<exit_reason> check_name(const start_options& options) {
   if (options.name.empty()) return std::nullopt;
+  options.name.require_valid();
   if (auto holder = options.name.whereis()) return exit_reason::of_pid(exit_reason::kind::already_started, *holder);
   return std::nullopt;
 }
 
 void check_entering(const start_options& options) {
   if (!started_by_proc_lib()) throw exited(exit_reason("process was not started by proc_lib"));
-  if (!options.name.empty() && options.name.whereis() != self())
+  if (options.name.empty()) return;
+  options.name.require_valid();
+  if (options.name.whereis() != self())
     throw exited(exit_reason("process is not registered as " + options.name.to_string()));
 }
 
 void stop_process(pid who, std::string text, exit_reason why, duration timeout) {
   auto failed = [&](exit_reason cause) { throw exited(call_failure(std::move(cause), "stop", text, {}, timeout)); };
+  require_caller("stop");
   require_valid_timeout(timeout);
   if (!who) failed(reason::noproc);
   if (who == self()) failed(reason::calling_self);
   ref watch = monitor(who);
   auto* e = new stop_envelope(why);
-  if (!deliver_envelope(who, e)) destroy(e);
+  if (!deliver_envelope(who, e)) {
+    destroy(e);
+    demonitor(watch, {.flush = true});
+    failed(reason::noproc);
+  }
   std::optional<exit_reason> end;
-  receive(when([&](const down& d) { return d.reference == watch; }, [&](const down& d) { end = d.reason; }),
-          after(timeout, [] {}));
+  otp::receive(when([&](const down& d) { return d.reference == watch; }, [&](const down& d) { end = d.reason; }),
+               after(timeout, [] {}));
   if (!end) {
     demonitor(watch, {.flush = true});
     failed(reason::timeout);

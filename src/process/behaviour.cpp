@@ -36,11 +36,24 @@ void request_done() noexcept {
   if (process* p = current_process()) p->handling = nullptr;
 }
 
-void leave_request() noexcept {
+void finish_handled(request_envelope* r) noexcept {
+  process* p = current_process();
+  if (!p) return finish_reply(r);
+  request_envelope* left = nullptr;
+  {
+    // In one section: in between, an abandonment would not know of the request.
+    runtime_section section(*p);
+    p->handling = nullptr;
+    left = try_finish(r);
+  }
+  if (left) drop_answered(left);
+}
+
+void handle_request(request_envelope* r) noexcept {
   process* p = current_process();
   if (!p) return;
   runtime_section section(*p);
-  p->handling = nullptr;
+  p->handling = r;
 }
 
 bool take_request(const request_envelope& r) noexcept {
@@ -89,6 +102,10 @@ runtime_bracket::~runtime_bracket() {
   if (process_) static_cast<process*>(process_)->phase.store(phase::in_user, std::memory_order_release);
 }
 
+exit_reason fate_of_caller() { return require_process("loop").fate; }
+
+void go_on_unwinding() { check_fate(require_process("loop")); }
+
 envelope* next_envelope(duration timeout) {
   process& p = require_process("receive");
   runtime_core& core = *runtime_core::current();
@@ -110,6 +127,36 @@ envelope* next_envelope(duration timeout) {
     w.wants = [](wait_state&, envelope&) { return true; };
     wait(p, w);
     last = w.timed_out;
+  }
+}
+
+envelope* next_envelope(bool (*wanted)(const void*, const envelope&), const void* argument) {
+  auto [on, core, p] = require_running("receive");
+  check_fate(p);
+  struct wanted_wait : wait_state {
+    bool (*wanted)(const void*, const envelope&);
+    const void* argument;
+  };
+  for (;;) {
+    {
+      runtime_section section(p);
+      intake(core, p);
+      envelope* before = nullptr;
+      for (envelope* e = p.first; e; before = e, e = e->next) {
+        if (!wanted(argument, *e)) continue;
+        unlink_from_queue(core, p, before, e);
+        if (e->type->kind == signal::request) p.handling = static_cast<request_envelope*>(e);
+        return e;
+      }
+    }
+    wanted_wait w;
+    w.wanted = wanted;
+    w.argument = argument;
+    w.wants = [](wait_state& self, envelope& e) {
+      auto& mine = static_cast<wanted_wait&>(self);
+      return mine.wanted(mine.argument, e);
+    };
+    wait(p, w);
   }
 }
 
@@ -223,6 +270,18 @@ static void wait_for_down(ref watch) {
   destroy(receive_envelope(&down_of, 1, infinity, which));
 }
 
+// Takes the exit message of a process out of the mailbox, if it is there.
+static void flush_exit(pid from) {
+  const pattern exit_of{&value_envelope<exit_signal>::type_of,
+                        [](const void* wanted, const envelope& e) {
+                          return static_cast<const value_envelope<exit_signal>&>(e).value.from ==
+                                 *static_cast<const pid*>(wanted);
+                        },
+                        &from};
+  std::size_t which = 0;
+  if (envelope* e = receive_envelope(&exit_of, 1, duration::zero(), which)) destroy(e);
+}
+
 // Tells a supervisor's watch whom its start function waits for.
 static void note_starting(pid who) noexcept {
   process& p = *current_process();
@@ -242,12 +301,15 @@ result<started> start_body(std::unique_ptr<process_body> body, start_ticket* tic
   if (timeout.count() < 0)
     throw bad_argument("start: the timeout is " + integer_text(timeout.count()) +
                        " ns; give 0, a positive duration or otp::infinity");
+  require_process("start");  // somebody has to wait for it
   spawned made = spawn_body(std::move(body), options);
-  if (!current_process()) throw bad_argument("start: only a process can wait for a start; call it inside otp::run");
   note_starting(made.pid);
   if (!ticket->wait(timeout)) {
-    // Too late: the process is killed, and the starter is not hurt by it.
-    if (options.link) unlink(made.pid);
+    // Too late: the process is killed, and the starter is not hurt by it, not even if it ended by itself meanwhile.
+    if (options.link) {
+      unlink(made.pid);
+      flush_exit(made.pid);
+    }
     ref watch = made.monitor ? made.monitor : monitor(made.pid);
     exit(made.pid, reason::kill);
     wait_for_down(watch);
@@ -271,14 +333,33 @@ result<void> claim_local_name(std::string_view name, pid process) {
   return try_register(require_runtime("register_name"), name, process);
 }
 
-kept& keep_with_runtime(const void* key, std::unique_ptr<kept> (*make)()) {
+bool valid_local_name(std::string_view name) noexcept { return valid_name(name); }
+
+bool is_there(runtime_core& core, pid who) noexcept {
+  process* p = core.table.find(who);
+  return p && !p->in.closed();
+}
+
+runtime_core& this_runtime(const char* what) { return require_runtime(what); }
+
+static kept& keep(runtime_core& core, const void* key,
+                  const std::function<std::unique_ptr<kept>(runtime_core&)>& make) {
   struct holder final : runtime_service {
     holder(const void* k, std::unique_ptr<kept> o) : runtime_service(k), object(std::move(o)) {}
     std::unique_ptr<kept> object;
   };
-  auto& service = require_runtime("keep").service(
-      key, [&](runtime_core&) -> std::unique_ptr<runtime_service> { return std::make_unique<holder>(key, make()); });
+  auto& service = core.service(key, [&](runtime_core& in) -> std::unique_ptr<runtime_service> {
+    return std::make_unique<holder>(key, make(in));
+  });
   return *static_cast<holder&>(service).object;
+}
+
+kept& keep_with_runtime(runtime_core& core, const void* key, std::unique_ptr<kept> (*make)(runtime_core&)) {
+  return keep(core, key, make);
+}
+
+kept& keep_with_runtime(const void* key, std::unique_ptr<kept> (*make)()) {
+  return keep(require_runtime("keep"), key, [make](runtime_core&) { return make(); });
 }
 
 }  // namespace otp::detail

@@ -7,7 +7,10 @@
 //    word first: an edge counts only while the request is queued or handled by a handler without a `from`.
 // 3. A caller publishes (seq_cst), then walks the edges from its callee (seq_cst): of the callers that close a cycle,
 //    the last to publish sees all edges. It walks twice; equal words both times mean that all held at one instant.
-// 4. A cycle in which somebody gives up clearly earlier than the new call (by a sixteenth of its time) is no deadlock.
+//    One whose request is being handled already was not the last, and leaves the cycle to who was.
+// 4. Of several that see the same cycle one fails: the verdict is reached under `verdict_lock`, after another look, and
+//    takes the edge of the one that fails out of the graph.
+// 5. A cycle in which somebody gives up clearly earlier than the new call (by a sixteenth of its time) is no deadlock.
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 
@@ -17,13 +20,13 @@
 
 namespace otp::detail {
 
-send_status send_user(runtime_core& core, pid to, envelope* e);
-
 struct foreign_waiter {
   std::mutex lock;
   std::condition_variable done;
-  bool finished = false;
+  bool finished = false;  // guarded by lock
 };
+
+void free_waiter(foreign_waiter* w) noexcept { delete w; }
 
 void drop_reference(request_envelope* r) {
   // The last holder need not count: nobody else could at the same time.
@@ -31,9 +34,19 @@ void drop_reference(request_envelope* r) {
     r->free(r);
 }
 
+void drop_answered(request_envelope* r) noexcept {
+  try {
+    drop_reference(r);
+  } catch (...) {
+    // A request or reply whose destructor throws has nobody to blame here.
+  }
+}
+
 constinit const envelope_type reply_signal = {signal::reply, nullptr,
                                               [](envelope* e) { drop_reference(static_cast<request_envelope*>(e)); },
                                               [](const envelope*) -> const void* { return nullptr; }};
+
+// ---- answers -----------------------------------------------------------------------------------------------------
 
 bool begin_reply(request_envelope& r) noexcept {
   request_state expected = request_state::pending;
@@ -42,87 +55,135 @@ bool begin_reply(request_envelope& r) noexcept {
 
 namespace {
 
+constexpr std::uint64_t number_mask = (std::uint64_t{1} << 40) - 1;
 constexpr std::uint64_t edge_word(pid callee, std::uint64_t number) { return number << 24 | callee.index(); }
 
-void send_back(request_envelope* r) noexcept {
+exit_reason mailbox_full(const char* policy) {
+  return exit_reason(exit_reason::kind::system_limit,
+                     std::string("the server's mailbox is full (policy ") + policy + ")");
+}
+
+// The reference that nobody has taken, if so.
+request_envelope* send_back(request_envelope* r) noexcept {
   clear_edge(*r);
   if (foreign_waiter* f = r->foreign) {
-    // The waiter lives on the stack of a thread that waits for `finished`; it may go as soon as the lock is released.
     std::lock_guard lock(f->lock);
     f->finished = true;
     f->done.notify_all();
-  } else {
-    r->type = &reply_signal;
-    r->accounted = 0;
-    if (deliver(*r->core, r->caller, r)) return;
-    r->core->count(counter::late_replies);
+    return r;
   }
-  try {
-    drop_reference(r);
-  } catch (...) {
-    // A reply whose destructor throws has no process to blame here.
-  }
+  r->type = &reply_signal;
+  r->accounted = 0;
+  if (deliver(*r->core, r->caller, r)) return nullptr;
+  r->core->count(counter::late_replies);
+  return r;
 }
 
 }  // namespace
 
-void finish_reply(request_envelope* r) noexcept {
-  r->progress.store(request_state::replied, std::memory_order_release);  // read behind the inbox, or the waiter's lock
-  send_back(r);
+request_envelope* try_finish(request_envelope* r) noexcept {
+  request_state expected = request_state::writing;
+  // Release: the reply is read behind the inbox, or behind the waiter's lock.
+  if (r->progress.compare_exchange_strong(expected, request_state::replied, std::memory_order_release,
+                                          std::memory_order_relaxed))
+    return send_back(r);
+  return r;  // the server's end decided it meanwhile
 }
 
-void finish_failed(request_envelope* r) noexcept {
-  r->progress.store(request_state::failed);
-  send_back(r);
+request_envelope* try_fail(request_envelope* r, const exit_reason& why) noexcept {
+  for (request_state from : {request_state::pending, request_state::writing, request_state::pending}) {
+    request_state expected = from;
+    if (!r->progress.compare_exchange_strong(expected, request_state::failing)) continue;
+    r->failure = why;
+    r->progress.store(request_state::failed, std::memory_order_release);  // as above
+    return send_back(r);
+  }
+  return r;
+}
+
+void finish_reply(request_envelope* r) noexcept {
+  if (request_envelope* left = try_finish(r)) drop_answered(left);
 }
 
 void fail_request(request_envelope* r, const exit_reason& why) noexcept {
-  if (begin_reply(*r)) {
-    r->failure = why;
-    finish_failed(r);
-    return;
-  }
-  try {
-    drop_reference(r);
-  } catch (...) {
-    // as in send_back
-  }
+  if (request_envelope* left = try_fail(r, why)) drop_answered(left);
 }
 
-void count_late_reply(request_envelope& r) noexcept { r.core->count(counter::late_replies); }
+void undo_reply(request_envelope& r) noexcept {
+  request_state expected = request_state::writing;
+  r.progress.compare_exchange_strong(expected, request_state::pending);
+}
+
+exit_reason unanswered() {
+  return exit_reason(exit_reason::kind::no_reply,
+                     "the server dropped its `from` unanswered; call from.reply(value) or keep it until you do");
+}
 
 void from_dropped(request_envelope* r) noexcept {
   std::uint8_t before = r->from_flags.fetch_or(request_envelope::dropped);
-  if (before & request_envelope::in_handler) {
-    try {
-      drop_reference(r);  // the server judges when its handler has returned
-    } catch (...) {
-      // as in send_back
-    }
-    return;
-  }
-  fail_request(r,
-               exit_reason(exit_reason::kind::no_reply,
-                           "the server dropped its `from` unanswered; call from.reply(value) or keep it until you do"));
+  // While the handler runs its result may still be an answer: then the server judges, when it has applied the result.
+  if ((before & request_envelope::in_handler) || r->progress.load() != request_state::pending) return drop_answered(r);
+  fail_request(r, unanswered());
 }
 
 void end_calls_to(runtime_core&, envelope* e, const exit_reason& why) noexcept {
   fail_request(static_cast<request_envelope*>(e), why);
 }
 
+// ---- late replies ------------------------------------------------------------------------------------------------
+
+namespace {
+
+// The runtimes that have servers. A `from` may outlive its runtime on a thread of the user's: what it does then must
+// not reach for the runtime. Its request is decided by then, so counting is all that it could do.
+struct live_runtime final : kept {
+  explicit live_runtime(runtime_core& c) : core(c) {
+    std::lock_guard lock(all_lock);
+    next = first;
+    first = this;
+  }
+  ~live_runtime() override {
+    std::lock_guard lock(all_lock);
+    live_runtime** at = &first;
+    while (*at != this) at = &(*at)->next;
+    *at = next;
+  }
+  runtime_core& core;
+  live_runtime* next;  // guarded by all_lock
+
+  static std::mutex all_lock;
+  static live_runtime* first;  // guarded by all_lock
+};
+constinit std::mutex live_runtime::all_lock;
+constinit live_runtime* live_runtime::first = nullptr;
+
+}  // namespace
+
+void note_runtime() {
+  static const char key = 0;
+  keep_with_runtime(require_runtime("start"), &key,
+                    [](runtime_core& core) -> std::unique_ptr<kept> { return std::make_unique<live_runtime>(core); });
+}
+
+void count_late_reply(request_envelope& r) noexcept {
+  if (runtime_core::current() == r.core) return r.core->count(counter::late_replies);
+  std::lock_guard lock(live_runtime::all_lock);
+  for (live_runtime* l = live_runtime::first; l; l = l->next)
+    if (&l->core == r.core) return r.core->count(counter::late_replies);
+}
+
+void check_may_reply() {
+  if (process* p = current_process()) check_abandoned(*p);
+}
+
+// ---- edges -------------------------------------------------------------------------------------------------------
+
 void clear_edge(request_envelope& r) noexcept {
   if (r.number == 0 || r.asynchronous) return;
   process* c = r.core->table.find(r.caller);
   if (!c) return;
   std::uint64_t word = c->edge.load(std::memory_order_relaxed);  // the CAS decides
-  if (word >> 24 == (r.number & ((std::uint64_t{1} << 40) - 1))) c->edge.compare_exchange_strong(word, 0);
-}
-
-exit_reason call_failure(exit_reason cause, const char* function, std::string server, std::string_view request,
-                         duration timeout) {
-  return exit_reason::of_call(
-      std::move(cause),
-      {.function = function, .server = std::move(server), .request = std::string(request), .timeout = timeout});
+  if (word >> 24 == (r.number & number_mask)) c->edge.compare_exchange_strong(word, 0);
 }
 
 namespace {
@@ -132,31 +193,69 @@ struct hop {
   std::uint64_t word;
 };
 
-// The cycle that `me` would close, or nothing.
-std::vector<hop> find_cycle(runtime_core& core, process& me, pid callee, nanos deadline, nanos slack) {
-  constexpr std::size_t longest = 1000;
-  std::uint32_t mine = me.self().index();
-  auto gives_up_earlier = [&](const process& p) {
-    nanos theirs = p.edge_deadline.load();
-    return deadline == never ? theirs != never : theirs < deadline - slack;
-  };
-  std::vector<hop> path;
-  process* at = core.table.find(callee);
-  while (at && path.size() < longest) {
-    std::uint64_t word = at->edge.load();
-    if (word == 0 || gives_up_earlier(*at)) return {};
-    path.push_back({at, word});
-    std::uint32_t next = static_cast<std::uint32_t>(word & 0xffffff);
-    if (next == mine) {
-      for (const hop& h : path)
-        if (h.who->edge.load() != h.word || gives_up_earlier(*h.who)) return {};
-      return path;
+// What `me` walks: the cycle that its call would close.
+class cycle {
+ public:
+  cycle(runtime_core& core, process& me, pid callee, nanos deadline, nanos slack)
+      : core_(core), me_(me), callee_(callee), deadline_(deadline), slack_(slack), mine_(me.edge.load()) {}
+
+  bool find() {
+    constexpr std::size_t longest = 1000;
+    path_.clear();
+    process* at = core_.table.find(callee_);
+    while (at && path_.size() < longest) {
+      std::uint64_t word = at->edge.load();
+      if (word == 0 || gives_up_earlier(*at)) return false;
+      path_.push_back({at, word});
+      std::uint32_t next = static_cast<std::uint32_t>(word & 0xffffff);
+      if (next == me_.self().index()) return holds();
+      at = core_.table.at(next);
     }
-    at = core.table.at(next);
+    return false;
   }
-  return {};
+  bool holds() const {
+    if (mine_ == 0 || me_.edge.load() != mine_) return false;
+    return std::all_of(path_.begin(), path_.end(), [](const hop& h) { return h.who->edge.load() == h.word; });
+  }
+  std::string text() const {
+    std::string all = core_.describe(me_.self());
+    for (const hop& h : path_) all += " calls " + core_.describe(h.who->self());
+    return all + " calls " + core_.describe(me_.self());
+  }
+
+ private:
+  // Stable: read between two equal looks at the edge whose call it belongs to.
+  bool gives_up_earlier(const process& p) const {
+    nanos theirs = p.edge_deadline.load(std::memory_order_relaxed);
+    return deadline_ == never ? theirs != never : theirs < deadline_ - slack_;
+  }
+  runtime_core& core_;
+  process& me_;
+  pid callee_;
+  nanos deadline_;
+  nanos slack_;
+  std::uint64_t mine_;
+  std::vector<hop> path_;
+};
+
+constinit std::mutex verdict_lock;
+
+// Rules 3 to 5: the reason of a call that cannot end, and the call is over then.
+std::optional<exit_reason> deadlocked(runtime_core& core, process& p, pid to, request_envelope* r, duration timeout) {
+  process* callee = core.table.find(to);
+  if (!callee || callee->edge.load() == 0) return std::nullopt;  // the usual case
+  cycle closed(core, p, to, r->deadline, r->deadline == never ? 0 : timeout.count() / 16);
+  if (!closed.find() || r->begun.load()) return std::nullopt;
+  std::string text = closed.text();
+  std::lock_guard lock(verdict_lock);
+  if (!closed.holds()) return std::nullopt;
+  request_state expected = request_state::pending;
+  if (!r->progress.compare_exchange_strong(expected, request_state::abandoned)) return std::nullopt;
+  p.edge.store(0);
+  return exit_reason(exit_reason::kind::deadlock, std::move(text));
 }
 
+// The end of a call, however it comes.
 struct call_guard {
   process& p;
   request_envelope* r;
@@ -169,64 +268,62 @@ struct call_guard {
   }
 };
 
+// Nobody else has it, and it is unanswered: a mailbox has dropped it.
+bool lost(const request_envelope& r) noexcept {
+  return r.references.load(std::memory_order_acquire) == 1 &&
+         r.progress.load(std::memory_order_relaxed) == request_state::pending;
+}
+
+nanos deadline_from(nanos start, duration timeout) noexcept {
+  return timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
+}
+
+// A reference that is dropped unless it was handed on.
+struct unsent {
+  request_envelope* r;
+  ~unsent() {
+    if (r) drop_answered(r);
+  }
+};
+
 }  // namespace
 
+// ---- calls -------------------------------------------------------------------------------------------------------
+
+exit_reason call_failure(exit_reason cause, const char* function, std::string server, std::string_view request,
+                         duration timeout) {
+  return exit_reason::of_call(
+      std::move(cause),
+      {.function = function, .server = std::move(server), .request = std::string(request), .timeout = timeout});
+}
+
 std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration timeout) {
+  unsent callee{r};
   auto [on, core, p] = require_running("call");
-  auto fail = [&](exit_reason why) -> std::optional<exit_reason> {
-    drop_reference(r);  // the callee never got it
-    return why;
-  };
-  if (timeout.count() < 0) {
-    drop_reference(r);
-    throw bad_argument("call: the timeout is " + integer_text(timeout.count()) +
-                       " ns; give 0, a positive duration or otp::infinity");
-  }
-  if (p.dying) [[unlikely]] {
-    try {
-      check_fate(p);
-    } catch (...) {
-      drop_reference(r);
-      throw;
-    }
-  }
-  if (to == p.self()) return fail(reason::calling_self);
-  nanos start = core.sched.coarse_now() + scheduler::coarse_step;
-  if (core.sched.seeded()) start = core.sched.now();
-  nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
+  require_valid_timeout(timeout);
+  if (p.dying) [[unlikely]]
+    check_fate(p);
+  if (to == p.self()) return exit_reason(reason::calling_self);
+  nanos start = core.sched.seeded() ? core.sched.now() : core.sched.coarse_now() + scheduler::coarse_step;
   r->core = &core;
   r->caller = p.self();
   r->number = ++p.calls;
-  r->deadline = deadline;
-  p.edge_deadline.store(deadline, std::memory_order_relaxed);  // read after `edge`, whose store publishes it
+  r->deadline = deadline_from(start, timeout);
+  p.edge_deadline.store(r->deadline, std::memory_order_relaxed);  // read after `edge`, whose store publishes it
   p.edge.store(edge_word(to, r->number));
   call_guard guard{p, r};
-  send_status status;
-  try {
-    status = send_user(core, to, r);  // takes the callee's reference
-  } catch (...) {
-    drop_reference(r);
-    throw;
-  }
-  if (status == send_status::no_process) return reason::noproc;
-  if (status == send_status::refused)
-    return exit_reason(exit_reason::kind::system_limit, "the server's mailbox is full (policy reject)");
-  nanos slack = deadline == never ? 0 : timeout.count() / 16;
-  if (auto cycle = find_cycle(core, p, to, deadline, slack); !cycle.empty()) {
-    request_state expected = request_state::pending;
-    if (r->progress.compare_exchange_strong(expected, request_state::abandoned)) {
-      std::string text = core.describe(p.self());
-      for (const hop& h : cycle) text += " calls " + core.describe(h.who->self());
-      text += " calls " + core.describe(p.self());
-      return exit_reason(exit_reason::kind::deadlock, std::move(text));
-    }
-  }
+  callee.r = nullptr;  // taken by send_user, also when it refuses or throws
+  send_status status = send_user(core, to, r);
+  if (status == send_status::no_process) return exit_reason(reason::noproc);
+  if (status == send_status::refused) return mailbox_full("reject");
+  if (lost(*r)) return mailbox_full("drop");
+  if (auto why = deadlocked(core, p, to, r, timeout)) return why;
   wait_state w;
   w.reply = r;
-  w.deadline = deadline;
-  w.fresh = true;  // by the margin of the coarse clock
+  w.deadline = r->deadline;
+  w.fresh = !core.sched.seeded();  // by the margin of the coarse clock
   wait(p, w);
-  if (!w.found) return reason::timeout;
+  if (!w.found) return exit_reason(reason::timeout);
   // The reference that came back with the reply; the caller's own keeps the request alive.
   if (r->references.load(std::memory_order_acquire) == 2)
     r->references.store(1, std::memory_order_relaxed);  // nobody else has one, so nobody counts at the same time
@@ -237,82 +334,86 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
 }
 
 std::optional<exit_reason> call_from_outside(runtime_core& core, pid to, request_envelope* r, duration timeout) {
-  foreign_waiter waiter;
+  if (runtime_core* here = runtime_core::current()) {
+    if (here == &core) return call_and_wait(to, r, timeout);
+    drop_answered(r);
+    throw bad_argument(
+        "runtime.call: this thread is a worker of another runtime, which the call would block; call it inside "
+        "otp::blocking");
+  }
+  unsent callee{r};
+  require_valid_timeout(timeout);
+  auto* waiter = new foreign_waiter;
+  r->foreign = waiter;
   r->core = &core;
-  r->foreign = &waiter;
-  nanos start = core.sched.now();
-  nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
-  r->deadline = deadline;
+  r->deadline = deadline_from(core.sched.now(), timeout);
+  callee.r = nullptr;
   switch (send_user(core, to, r)) {
-    case send_status::no_process: return reason::noproc;
-    case send_status::refused:
-      return exit_reason(exit_reason::kind::system_limit, "the server's mailbox is full (policy reject)");
+    case send_status::no_process: return exit_reason(reason::noproc);
+    case send_status::refused: return mailbox_full("reject");
     case send_status::sent: break;
   }
-  std::unique_lock lock(waiter.lock);
-  auto done = [&] { return waiter.finished; };
-  if (deadline == never)
-    waiter.done.wait(lock, done);
-  else if (!waiter.done.wait_for(lock, timeout, done)) {
-    request_state expected = request_state::pending;
-    if (r->progress.compare_exchange_strong(expected, request_state::abandoned)) return reason::timeout;
-    waiter.done.wait(lock, done);  // the answer is being written
+  if (lost(*r)) return mailbox_full("drop");
+  {
+    std::unique_lock lock(waiter->lock);
+    auto finished = [&] { return waiter->finished; };
+    if (r->deadline == never)
+      waiter->done.wait(lock, finished);
+    else if (!waiter->done.wait_for(lock, timeout, finished)) {
+      // A reply that is being written is late too: its writer may be stuck.
+      request_state expected = request_state::pending;
+      r->progress.compare_exchange_strong(expected, request_state::abandoned);
+      return exit_reason(reason::timeout);
+    }
   }
-  if (r->progress.load() == request_state::failed) return r->failure;
+  if (r->progress.load(std::memory_order_acquire) == request_state::failed) return r->failure;
   return std::nullopt;
 }
 
+// ---- asynchronous requests ---------------------------------------------------------------------------------------
+
 void send_request(pid to, request_envelope* r) {
-  process& p = require_process("send_request");
-  runtime_core& core = *runtime_core::current();
+  unsent callee{r};
+  auto [on, core, p] = require_running("send_request");
   r->core = &core;
   r->caller = p.self();
   r->asynchronous = true;
-  // Kept alive by an extra reference: a refused or dead receiver is told to the caller as the response.
+  // Another reference for the way back: a refusal is told to the caller as the response.
   r->references.fetch_add(1);
-  send_status status;
-  try {
-    status = send_user(core, to, r);
-  } catch (...) {
-    drop_reference(r);
-    throw;
-  }
-  if (status == send_status::sent) {
-    drop_reference(r);
-    return;
-  }
-  exit_reason why = reason::noproc;
-  if (status == send_status::refused)
-    why = exit_reason(exit_reason::kind::system_limit, "the server's mailbox is full (policy reject)");
-  fail_request(r, why);
+  unsent answer{r};
+  callee.r = nullptr;
+  send_status status = send_user(core, to, r);
+  if (status == send_status::sent && r->references.load() > 2) return;  // not dropped
+  answer.r = nullptr;
+  fail_request(r, status == send_status::no_process ? exit_reason(reason::noproc)
+                                                    : mailbox_full(status == send_status::sent ? "drop" : "reject"));
 }
 
 std::size_t wait_any_response(const std::vector<request_envelope*>& requests, instant until) {
-  process& p = require_process("receive_response");
-  runtime_core& core = *runtime_core::current();
-  auto place_of = [&](const envelope* e) {
-    return static_cast<std::size_t>(std::find(requests.begin(), requests.end(), e) - requests.begin());
-  };
+  auto [on, core, p] = require_running("receive_response");
+  const std::size_t none = requests.size();
   auto take = [&]() -> std::size_t {
     runtime_section section(p);
     intake(core, p);
     envelope* before = nullptr;
     for (envelope* e = p.first; e; before = e, e = e->next) {
       if (e->type->kind != signal::reply) continue;
-      std::size_t at = place_of(e);
-      if (at == requests.size()) continue;
+      auto at = std::find(requests.begin(), requests.end(), e);
+      if (at == requests.end()) continue;
       unlink_from_queue(core, p, before, e);
-      return at;
+      drop_answered(static_cast<request_envelope*>(e));  // the reference that came with the reply
+      return static_cast<std::size_t>(at - requests.begin());
     }
-    return requests.size();
+    // One whose response was received and not looked at is still answered.
+    auto at = std::find_if(requests.begin(), requests.end(), [](request_envelope* r) {
+      return r->references.load(std::memory_order_acquire) == 1 && r->progress.load() != request_state::pending;
+    });
+    return static_cast<std::size_t>(at - requests.begin());
   };
   check_fate(p);
   for (;;) {
-    if (std::size_t at = take(); at != requests.size()) {
-      drop_reference(requests[at]);  // the one that came with the reply
-      return at;
-    }
-    if (until.time_since_epoch().count() <= core.sched.now()) return requests.size();
+    if (std::size_t at = take(); at != none) return at;
+    if (until.time_since_epoch().count() <= core.sched.now()) return none;
     struct any_wait : wait_state {
       const std::vector<request_envelope*>* requests;
     } w;
@@ -335,7 +436,7 @@ void abandon_request(request_envelope* r) noexcept {
   request_state expected = request_state::pending;
   process* p = current_process();
   if (!r->progress.compare_exchange_strong(expected, request_state::abandoned) && p && r->core &&
-      p->self() == r->caller) {
+      runtime_core::current() == r->core && p->self() == r->caller) {
     runtime_core& core = *r->core;
     runtime_section section(*p);
     intake(core, *p);
@@ -343,6 +444,7 @@ void abandon_request(request_envelope* r) noexcept {
     for (envelope* e = p->first; e; before = e, e = e->next)
       if (e == r) {
         unlink_from_queue(core, *p, before, e);
+        core.count(counter::late_replies);
         drop_answered(r);
         break;
       }
@@ -350,21 +452,11 @@ void abandon_request(request_envelope* r) noexcept {
   drop_answered(r);
 }
 
-void drop_answered(request_envelope* r) noexcept {
-  try {
-    drop_reference(r);
-  } catch (...) {
-    // A request or reply whose destructor throws has nobody to blame here.
-  }
-}
-
-void check_may_reply() {
-  if (process* p = current_process()) check_abandoned(*p);
-}
+// ---- checks ------------------------------------------------------------------------------------------------------
 
 void require_valid_timeout(duration timeout) {
   if (timeout.count() < 0)
-    throw bad_argument("call: the timeout is " + integer_text(timeout.count()) +
+    throw bad_argument("the timeout is " + integer_text(timeout.count()) +
                        " ns; give 0, a positive duration or otp::infinity");
 }
 
@@ -372,11 +464,14 @@ void require_request(const request_envelope* r) {
   if (!r) throw bad_argument("wait_response: there is no request; it was answered or given up already");
 }
 
+void require_caller(const char* what) { require_running(what); }
+
 instant deadline_after(duration timeout) {
   require_valid_timeout(timeout);
-  nanos now = require_runtime("wait_response").sched.now();
-  return instant(duration(timeout.count() > never - now ? never : now + timeout.count()));
+  return instant(duration(deadline_from(require_runtime("wait_response").sched.now(), timeout)));
 }
+
+std::optional<pid> whereis_in(runtime_core& core, std::string_view name) { return core.whereis(name); }
 
 std::vector<std::string> each_once(std::vector<std::string> nodes) {
   std::vector<std::string> once;

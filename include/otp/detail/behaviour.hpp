@@ -50,15 +50,29 @@ void end_with(exit_reason why);
 bool being_ended() noexcept;
 /// The reason that end_with was given in this call, if it was; the process goes on. For loops of one's own.
 std::optional<exit_reason> asked_to_end();
+/// What the fatal signal that is ending the process has decided.
+exit_reason fate_of_caller();
+/// Throws the fate of the process, after its unwinding was stopped by guard().
+void go_on_unwinding();
 /// Gives back what the process does not need while it is idle.
 void release_unused();
 bool started_by_proc_lib() noexcept;
+/// Makes an abandonment of the caller, started by proc_lib, known to the body that its function has become.
+void entered_loop(process_body* inner) noexcept;
 result<void> claim_local_name(std::string_view name, pid process);
+bool valid_local_name(std::string_view name) noexcept;
+/// Whether a process has not ended yet. Cheap: one that is about to be killed is still there.
+bool is_there(runtime_core& core, pid process) noexcept;
 /// An object that lives as long as the caller's runtime; one per key, made when first asked for.
 struct kept {
   virtual ~kept() = default;
 };
 kept& keep_with_runtime(const void* key, std::unique_ptr<kept> (*make)());
+kept& keep_with_runtime(runtime_core& core, const void* key, std::unique_ptr<kept> (*make)(runtime_core&));
+/// The runtime of the caller; throws bad_argument naming `what` outside of one.
+runtime_core& this_runtime(const char* what);
+/// A server starts in the caller's runtime: replies that come late, from anywhere, are counted there.
+void note_runtime();
 /// Runs user code: what it threw is the reason, a fatal signal's reason the process's fate. Empty: it returned.
 std::optional<exit_reason> guard_call(void (*call)(void*), void* argument);
 template <class F>
@@ -70,10 +84,12 @@ std::optional<exit_reason> guard(F&& code) {
   return guard_call(&thunk::call, &t);
 }
 
-/// The request being handled is not handled any more: an abandonment need not fail it.
+/// The request being handled is not handled any more: an abandonment need not fail it. Inside a bracket.
 void request_done() noexcept;
-/// The same, inside a bracket of its own.
-void leave_request() noexcept;
+/// Sends the reply of the request being handled; consumes a reference.
+void finish_handled(request_envelope* r) noexcept;
+/// A request, or a system request, is being handled: an abandonment fails it.
+void handle_request(request_envelope* r) noexcept;
 /// A request is about to be handled, and is counted. False: its caller has given up.
 bool take_request(const request_envelope& r) noexcept;
 void count_expired() noexcept;
@@ -93,6 +109,8 @@ class runtime_bracket {
 
 /// The next envelope of any kind, waiting for it at most until `timeout`; null at the timeout. For loops of one's own.
 envelope* next_envelope(duration timeout);
+/// Waits for the first that `wanted` says yes to; the others stay in order. `wanted` runs inside the runtime.
+envelope* next_envelope(bool (*wanted)(const void* argument, const envelope&), const void* argument);
 /// Sends an envelope of any kind; false if nobody is there, and it is still the caller's.
 bool deliver_envelope(pid to, envelope* e);
 /// Who is really called `name` in text: the name, or the pid.

@@ -3,14 +3,30 @@
 #include <new>
 #include <tuple>
 
+namespace otp {
+
+// What the compiler names in its first error when a struct is no server.
+template <class Server>
+struct wrong_terminate;  // terminate is public and takes a const exit_reason&
+template <class Server>
+struct wrong_format_status;  // format_status is public and takes a server_status&
+template <class Server>
+struct missing_continues;  // a server with several handle_continue lists their works: using continues = messages<...>;
+template <class Server, class Work, class Result>
+struct wrong_handle_continue_result;  // handle_continue returns nothing, or noreply() or stop() as a handler_result
+template <class Server>
+struct wrong_init_result;  // a static init returns init_result<Server>
+
+}  // namespace otp
+
 namespace otp::detail {
 
 // ---- which messages may arrive by plain pid ----------------------------------------------------------------------
 
 template <class Server, class Message>
-void run_info(server_core& core, void* server, envelope* e);
+void run_info(turn& t, void* server, envelope* e);
 template <class Server, class Work>
-void run_continue(server_core& core, void* server, envelope* e);
+void run_continue(turn& t, void* server, envelope* e);
 
 template <class Server>
 struct messages_of {
@@ -25,14 +41,21 @@ struct messages_of<Server> {
 /// The parameter of a handle_continue that is not overloaded; several are listed in `using continues`.
 template <class F>
 struct continue_parameter;
-template <class C, class R, class P>
-struct continue_parameter<R (C::*)(P)> {
+template <class R, class P>
+struct continue_parameter<R (*)(P)> {
   using type = messages<std::remove_cvref_t<P>>;
 };
 template <class C, class R, class P>
-struct continue_parameter<R (C::*)(P) const> {
-  using type = messages<std::remove_cvref_t<P>>;
-};
+struct continue_parameter<R (C::*)(P)> : continue_parameter<R (*)(P)> {};
+template <class C, class R, class P>
+struct continue_parameter<R (C::*)(P) const> : continue_parameter<R (*)(P)> {};
+template <class C, class R, class P>
+struct continue_parameter<R (C::*)(P) noexcept> : continue_parameter<R (*)(P)> {};
+template <class C, class R, class P>
+struct continue_parameter<R (C::*)(P) const noexcept> : continue_parameter<R (*)(P)> {};
+template <class R, class P>
+struct continue_parameter<R (*)(P) noexcept> : continue_parameter<R (*)(P)> {};
+
 template <class Server>
 struct continues_of {
   using type = messages<>;
@@ -43,31 +66,110 @@ struct continues_of<Server> {
   using type = typename Server::continues;
 };
 template <class Server>
-  requires(!requires { typename Server::continues; } && requires { &Server::handle_continue; })
+  requires(
+      !requires { typename Server::continues; } && requires { &Server::handle_continue; })
 struct continues_of<Server> {
   using type = typename continue_parameter<decltype(&Server::handle_continue)>::type;
 };
 
-template <class Server, class Message>
-constexpr info_entry info_entry_of() {
-  if constexpr (!handles_info<Server, Message>) {
-    static_cast<void>(sizeof(missing_handle_info<Server, Message>));
-    return {};
-  } else {
-    return {&value_envelope<Message>::type_of, &run_info<Server, Message>};
-  }
+// Whether a class has any member of a name: in a class derived from it and from one that has it too, the name is
+// ambiguous. A final class cannot be asked this way, so its overloads are not noticed.
+struct other_terminate {
+  int terminate;
+};
+struct other_format_status {
+  int format_status;
+};
+struct other_handle_continue {
+  int handle_continue;
+};
+template <class Server, class Other>
+struct both : Server, Other {};
+template <class Server>
+constexpr bool names_terminate() {
+  if constexpr (std::is_final_v<Server>)
+    return requires { &Server::terminate; };
+  else
+    return !requires { &both<Server, other_terminate>::terminate; };
+}
+template <class Server>
+constexpr bool names_format_status() {
+  if constexpr (std::is_final_v<Server>)
+    return requires { &Server::format_status; };
+  else
+    return !requires { &both<Server, other_format_status>::format_status; };
+}
+template <class Server>
+constexpr bool names_handle_continue() {
+  if constexpr (std::is_final_v<Server>)
+    return requires { &Server::handle_continue; };
+  else
+    return !requires { &both<Server, other_handle_continue>::handle_continue; };
+}
+template <class Server>
+concept has_terminate = requires(Server& s, const exit_reason& why) { s.terminate(why); };
+template <class Server>
+concept has_format_status = requires(Server& s, server_status& status) { s.format_status(status); };
+
+template <class Server, class Work>
+constexpr auto judge_continue() {
+  using result = decltype(std::declval<Server&>().handle_continue(std::declval<Work>()));
+  if constexpr (fits_handler<result>())
+    return std::type_identity<fine>();
+  else
+    return std::type_identity<wrong_handle_continue_result<Server, Work, result>>();
 }
 
-template <class Server, class Listed>
+// The first of these that is not fine.
+template <class First, class... Rest>
+constexpr auto first_problem(First first, Rest... rest) {
+  if constexpr (!std::is_same_v<First, std::type_identity<fine>> || sizeof...(Rest) == 0)
+    return first;
+  else
+    return first_problem(rest...);
+}
+template <class Server, class... Listed>
+constexpr auto judge_messages(messages<Listed...>) {
+  return first_problem(judge_info<Server, Listed>()..., std::type_identity<fine>());
+}
+template <class Server, class... Listed>
+constexpr auto judge_continues(messages<Listed...>) {
+  return first_problem(judge_continue<Server, Listed>()..., std::type_identity<fine>());
+}
+
+template <class Server>
+constexpr auto judge_server() {
+  if constexpr (!has_terminate<Server> && names_terminate<Server>())
+    return std::type_identity<wrong_terminate<Server>>();
+  else if constexpr (!has_format_status<Server> && names_format_status<Server>())
+    return std::type_identity<wrong_format_status<Server>>();
+  else if constexpr (std::is_same_v<typename continues_of<Server>::type, messages<>> && names_handle_continue<Server>())
+    return std::type_identity<missing_continues<Server>>();
+  else
+    return first_problem(judge_messages<Server>(typename messages_of<Server>::type()),
+                         judge_continues<Server>(typename continues_of<Server>::type()));
+}
+template <class Server>
+using server_problem = typename decltype(judge_server<Server>())::type;
+
+/// A struct whose handlers fit what it says about itself.
+template <class Server>
+concept well_formed_server = std::is_same_v<server_problem<Server>, fine>;
+
+template <class Server, class Message>
+constexpr info_entry info_entry_of() {
+  return {&value_envelope<Message>::type_of, &run_info<Server, Message>};
+}
+
+// The listed messages, and those that the runtime sends if there is a handler for them.
+template <class Server, class Messages>
 struct info_table;
 template <class Server, class... Listed>
 struct info_table<Server, messages<Listed...>> {
-  // The standard signals need no entry in `messages`; a handler for one is enough.
   template <class Message>
   static constexpr bool standard = handles_info<Server, Message> && !(std::is_same_v<Message, Listed> || ...);
-  static constexpr std::size_t count =
-      sizeof...(Listed) + standard<down> + standard<exit_signal> + standard<timeout> + standard<timer_expired> +
-      standard<timer_cancelled>;
+  static constexpr std::size_t count = sizeof...(Listed) + standard<down> + standard<exit_signal> + standard<timeout> +
+                                       standard<timer_expired> + standard<timer_cancelled>;
   struct table {
     info_entry entries[count + 1];
   };
@@ -96,56 +198,65 @@ struct continue_table<Server, messages<Listed...>> {
       {&value_envelope<Listed>::type_of, &run_continue<Server, Listed>}..., {}};
 };
 
-template <class Server>
-concept handles_any_info = requires(Server& s, const message& m) { s.handle_info(m); } ||
-                           requires(Server& s, message m) { s.handle_info(std::move(m)); };
-
 // ---- runners -----------------------------------------------------------------------------------------------------
 
 template <class Handler>
-void run_handler(server_core& core, Handler&& handler) {
+void run_handler(turn& t, Handler&& handler) {
   if constexpr (std::is_void_v<std::invoke_result_t<Handler&>>) {
     handler();
   } else {
     handler_result result = handler();
-    core.set_step(std::move(result.step()));
+    t.set_step(std::move(result.step()));
   }
 }
 
 template <class Server, class Message>
-void run_cast(server_core& core, void* server, envelope* e) {
+void run_cast(turn& t, void* server, envelope* e) {
   auto* typed = static_cast<cast_envelope<Server, Message, &run_cast<Server, Message>>*>(e);
-  run_handler(core, [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_cast(std::move(typed->value)); });
+  run_handler(t,
+              [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_cast(std::move(typed->value)); });
 }
 template <class Server, class Message>
-void run_typed_info(server_core& core, void* server, envelope* e) {
+void run_typed_info(turn& t, void* server, envelope* e) {
   auto* typed = static_cast<cast_envelope<Server, Message, &run_typed_info<Server, Message>>*>(e);
-  run_handler(core, [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_info(std::move(typed->value)); });
+  run_handler(t,
+              [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_info(std::move(typed->value)); });
 }
 template <class Server, class Message>
-void run_info(server_core& core, void* server, envelope* e) {
+void run_info(turn& t, void* server, envelope* e) {
   auto* typed = static_cast<value_envelope<Message>*>(e);
-  run_handler(core, [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_info(std::move(typed->value)); });
+  run_handler(t,
+              [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_info(std::move(typed->value)); });
 }
 template <class Server, class Work>
-void run_continue(server_core& core, void* server, envelope* e) {
+void run_continue(turn& t, void* server, envelope* e) {
   auto* typed = static_cast<value_envelope<Work>*>(e);
-  run_handler(core,
-              [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_continue(std::move(typed->value)); });
+  run_handler(
+      t, [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_continue(std::move(typed->value)); });
 }
+
 template <class Server>
-void run_any_info(server_core& core, void* server, envelope* e) {
-  message m(e);
-  run_handler(core, [&]() -> decltype(auto) {
-    if constexpr (requires(Server& s, message x) { s.handle_info(std::move(x)); })
-      return static_cast<Server*>(server)->handle_info(std::move(m));
-    else
-      return static_cast<Server*>(server)->handle_info(static_cast<const message&>(m));
-  });
+concept owns_any_info = requires(Server& s, message m) { s.handle_info(std::move(m)); } &&
+                        !requires(Server& s, const message& m) { s.handle_info(m); };
+
+template <class Server>
+void run_any_info(turn& t, void* server, envelope* e) {
+  if constexpr (owns_any_info<Server>) {
+    message m(e);
+    run_handler(t, [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_info(std::move(m)); });
+  } else {
+    struct lent {
+      explicit lent(envelope* l) : value(l) {}
+      ~lent() { value.release(); }
+      const message& look() const { return value; }
+      message value;
+    } m(e);
+    run_handler(t, [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_info(m.look()); });
+  }
 }
 
 template <class Server, class Request>
-void run_call(server_core& core, void* server, envelope* e) {
+void run_call(turn& t, void* server, envelope* e) {
   using reply_type = typename reply_of<Request>::type;
   auto* r = static_cast<call_envelope<Server, Request>*>(e);
   auto& s = *static_cast<Server*>(server);
@@ -159,20 +270,19 @@ void run_call(server_core& core, void* server, envelope* e) {
   };
   using returned = decltype(call());
   if constexpr (std::is_void_v<returned>) {
-    static_assert(std::is_void_v<reply_type> || handles_call_from<Server, Request>,
-                  "this handle_call returns nothing, but its request names a reply: return it, or take a `from`");
     call();
-    if constexpr (std::is_void_v<reply_type> && !handles_call_from<Server, Request>) core.answer(r, std::monostate{});
-  } else if constexpr (std::is_convertible_v<returned, call_result<reply_type>> &&
-                       !std::is_convertible_v<returned, reply_value<reply_type>>) {
-    // A call_result, or one of otp::reply(...), otp::stop(...) returned as it is.
+    if constexpr (!handles_call_from<Server, Request>) t.answer(r, std::monostate{});
+  } else if constexpr (says_more<std::remove_cvref_t<returned>>) {
     call_result<reply_type> result = call();
     bool stops = result.step().action == step_result::what::stop;
-    core.set_step(std::move(result.step()));
-    if (result.reply() && stops) core.answer_at_end(r, std::move(*result.reply()));
-    if (result.reply() && !stops) core.answer(r, std::move(*result.reply()));
+    t.set_step(std::move(result.step()));
+    if (!result.reply()) return;
+    if (stops)
+      t.answer_at_end(r, std::move(*result.reply()));
+    else
+      t.answer(r, std::move(*result.reply()));
   } else {
-    core.answer(r, call());
+    t.answer(r, call());
   }
 }
 
@@ -185,15 +295,14 @@ inline const server_type server_type_record{
     .info_count = info_table<Server, typename messages_of<Server>::type>::count,
     .continues = continue_table<Server, typename continues_of<Server>::type>::entries,
     .continue_count = continue_table<Server, typename continues_of<Server>::type>::count,
-    .any_info =
-        []() -> runner {
+    .any_info = []() -> runner {
       if constexpr (handles_any_info<Server>)
         return &run_any_info<Server>;
       else
         return nullptr;
     }(),
     .terminate = []() -> void (*)(void*, const exit_reason&) {
-      if constexpr (requires(Server& s, const exit_reason& why) { s.terminate(why); })
+      if constexpr (has_terminate<Server>)
         return [](void* s, const exit_reason& why) { static_cast<Server*>(s)->terminate(why); };
       else
         return nullptr;
@@ -205,11 +314,12 @@ inline const server_type server_type_record{
         return nullptr;
     }(),
     .format_status = []() -> void (*)(void*, server_status&) {
-      if constexpr (requires(Server& s, server_status& status) { s.format_status(status); })
+      if constexpr (has_format_status<Server>)
         return [](void* s, server_status& status) { static_cast<Server*>(s)->format_status(status); };
       else
         return nullptr;
     }(),
+    .any_info_owns = owns_any_info<Server>,
 };
 
 template <class Server>
@@ -218,9 +328,7 @@ const server_type& server_type_of() noexcept {
 }
 
 template <class Server, class... Args>
-concept has_static_init = requires(Args&&... args) {
-  { Server::init(std::forward<Args>(args)...) } -> std::same_as<init_result<Server>>;
-};
+concept has_static_init = requires(Args&&... args) { Server::init(std::forward<Args>(args)...); };
 
 /// Holds the arguments until init has run, then the server, in the same place.
 template <class Server, class... Args>
@@ -230,38 +338,56 @@ class server_body final : public server_core {
  public:
   template <class... Given>
   server_body(const start_options& options, start_ticket* ticket, Given&&... args)
-      : server_core(server_type_of<Server>(), options, ticket), arguments_(new arguments(std::forward<Given>(args)...)) {}
+      : server_core(server_type_of<Server>(), options, ticket) {
+    if constexpr (sizeof...(Args) > 0) {
+      arguments_ = new arguments(std::forward<Given>(args)...);
+      holds_ = holds::arguments;
+    }
+  }
   ~server_body() override {
     if (holds_ == holds::arguments) delete arguments_;
     if (holds_ == holds::server) object()->~Server();
   }
 
  private:
-  enum class holds : std::uint8_t { arguments, nothing, server };
+  enum class holds : std::uint8_t { nothing, arguments, server };
 
   Server* object() noexcept { return std::launder(reinterpret_cast<Server*>(storage_)); }
+  void* server() noexcept override { return holds_ == holds::server ? object() : nullptr; }
   init_step init() override {
-    std::unique_ptr<arguments> given(arguments_);
-    holds_ = holds::nothing;
     init_step done;
-    if constexpr (has_static_init<Server, Args...>) {
-      done = std::apply([](Args&... args) { return Server::init(std::move(args)...); }, *given).take(storage_);
+    if constexpr (sizeof...(Args) > 0) {
+      std::unique_ptr<arguments> given(arguments_);
+      holds_ = holds::nothing;
+      std::apply([&](Args&... args) { make(done, args...); }, *given);
     } else {
-      std::apply(
-          [&](Args&... args) {
-            if constexpr (std::is_constructible_v<Server, Args...>)
-              new (storage_) Server(std::move(args)...);
-            else
-              new (storage_) Server{std::move(args)...};
-          },
-          *given);
+      make(done);
     }
-    if (done.outcome == init_step::what::ok) holds_ = holds::server;
     return done;
   }
-  void* server() noexcept override { return holds_ == holds::server ? object() : nullptr; }
+  void make(init_step& done, Args&... args) {
+    try {
+      if constexpr (has_static_init<Server, Args...>) {
+        if constexpr (std::is_convertible_v<decltype(Server::init(std::move(args)...)), init_result<Server>>)
+          done = init_result<Server>(Server::init(std::move(args)...)).take(storage_);
+        else
+          static_cast<void>(sizeof(wrong_init_result<Server>));
+      } else if constexpr (std::is_constructible_v<Server, Args...>) {
+        ::new (static_cast<void*>(storage_)) Server(std::move(args)...);
+      } else {
+        ::new (static_cast<void*>(storage_)) Server{std::move(args)...};
+      }
+    } catch (init_refusal& no) {
+      done.outcome = no.outcome;
+      done.step.reason = std::move(no.reason);
+    } catch (stop_step& s) {
+      done.outcome = init_step::what::stop;
+      done.step.reason = std::move(s.step.reason);
+    }
+    if (done.outcome == init_step::what::ok) holds_ = holds::server;
+  }
 
-  holds holds_ = holds::arguments;
+  holds holds_ = holds::nothing;
   union {
     arguments* arguments_;
     alignas(Server) std::byte storage_[sizeof(Server)];
@@ -286,8 +412,8 @@ result<started> start_server(const start_options& options, Args&&... args) {
   if (auto taken = check_name(options)) return std::unexpected(std::move(*taken));
   start_ticket* ticket = start_ticket::make();
   ticket_holder holder(ticket);
-  auto body = std::make_unique<server_body<Server, std::decay_t<Args>...>>(options, ticket, std::forward<Args>(args)...);
-  ticket->add_reference();  // the body's
+  auto body =
+      std::make_unique<server_body<Server, std::decay_t<Args>...>>(options, ticket, std::forward<Args>(args)...);
   return start_body(std::move(body), holder.release(), options.spawn, options.timeout);
 }
 

@@ -2,16 +2,19 @@
 //
 // Shape   a typed body derives from server_core and supplies the server object; templates make small envelopes with a
 //         function that runs the right handler. Everything else is compiled once, in gen_server.cpp.
-// Rules   1. `step_` is what the last handler asked for; set by its runner, applied when user code has returned.
-//         2. outstanding_ holds a reference to each request that was deferred; it changes inside a runtime_bracket
-//         only,
-//            because an abandonment reads it from another thread.
-//         3. User code is never called from inside a catch block.
+// Rules   1. A `turn` is one run of a handler: what it asked for, applied when user code has returned.
+//         2. rare_ (the pointer), outstanding_ and ticket_ change inside a runtime_bracket only: an
+//            abandonment reads them from another thread.
+//         3. User code is never called from inside a catch block, and never inside a bracket; that goes for the
+//            destructors of messages, requests and replies too.
+//         4. Every request that reached the server is in one of two places, where its end finds it: being handled
+//            (process::handling), or outstanding_.
 #pragma once
 #include <otp/detail/behaviour.hpp>
 #include <otp/event.hpp>
 #include <otp/server_name.hpp>
 
+#include <optional>
 #include <vector>
 
 namespace otp {
@@ -36,6 +39,7 @@ struct server_status {
   otp::pid pid;
   otp::pid parent;
   bool suspended = false;
+  bool hibernating = false;
   std::string state;      ///< the server's to_string(), or its type
   exit_reason reason{};   ///< reports only
   std::string message{};  ///< reports only: what was being handled
@@ -44,10 +48,10 @@ struct server_status {
 
 namespace detail {
 
-class server_core;
+class turn;
 
 /// How the untyped machine runs one kind of envelope on one type of server.
-using runner = void (*)(server_core& core, void* server, envelope* e);
+using runner = void (*)(turn& t, void* server, envelope* e);
 
 struct info_entry {
   const envelope_type* type;
@@ -65,6 +69,7 @@ struct server_type {
   void (*terminate)(void* server, const exit_reason& why);  // or null
   std::string (*state)(const void* server);                 // or null
   void (*format_status)(void* server, server_status&);      // or null
+  bool any_info_owns = false;                               // it is handle_info(message): takes the envelope over
 };
 
 /// The type of an envelope that names its handler: what `kind` cast and request envelopes have.
@@ -76,31 +81,47 @@ struct server_envelope_type : envelope_type {
 /// What a handler asks for besides its reply.
 struct step_result {
   enum class what : std::uint8_t { go_on, stop } action = what::go_on;
+  enum class idle : std::uint8_t { none, after, at } timeout = idle::none;
   bool hibernate = false;
-  bool has_timeout = false;
-  duration timeout{};
+  duration time{};                      // of the timeout: from now, or since the clock's epoch
   envelope* timeout_message = nullptr;  // owned; null: otp::timeout
   envelope* continuation = nullptr;     // owned
   exit_reason reason{};
 
   /// Nothing but going on.
-  bool plain() const noexcept { return action == what::go_on && !hibernate && !has_timeout && !continuation; }
+  bool plain() const noexcept { return action == what::go_on && timeout == idle::none && !hibernate && !continuation; }
   step_result() = default;
-  step_result(step_result&& o) noexcept { *this = std::move(o); }
+  step_result(step_result&& o) noexcept
+      : action(o.action),
+        timeout(o.timeout),
+        hibernate(o.hibernate),
+        time(o.time),
+        timeout_message(std::exchange(o.timeout_message, nullptr)),
+        continuation(std::exchange(o.continuation, nullptr)),
+        reason(std::move(o.reason)) {}
   step_result& operator=(step_result&& o) noexcept {
     action = o.action;
-    hibernate = o.hibernate;
-    has_timeout = o.has_timeout;
     timeout = o.timeout;
+    hibernate = o.hibernate;
+    time = o.time;
     std::swap(timeout_message, o.timeout_message);
     std::swap(continuation, o.continuation);
     reason = std::move(o.reason);
     return *this;
   }
   ~step_result() {
-    if (timeout_message) destroy(timeout_message);
-    if (continuation) destroy(continuation);
+    drop(timeout_message);
+    drop(continuation);
   }
+  void set_timeout(idle kind, duration length, envelope* message) {
+    drop(std::exchange(timeout_message, message));
+    timeout = kind;
+    time = length;
+  }
+  void set_continuation(envelope* work) { drop(std::exchange(continuation, work)); }
+
+ private:
+  static void drop(envelope* e) noexcept;  // what a payload's destructor throws goes nowhere
 };
 
 /// How init ended, other than by an exception.
@@ -109,14 +130,45 @@ struct init_step {
   step_result step;
 };
 
+/// One run of a handler: what it leaves behind.
+class turn {
+ public:
+  explicit turn(request_envelope* r = nullptr) noexcept : request(r) {}
+
+  void set_step(step_result&& s) {
+    if (!s.plain()) step.emplace(std::move(s));
+  }
+  /// Answers the request being handled.
+  template <class Envelope, class Value>
+  void answer(Envelope* r, Value&& value) {
+    if (!begin_reply(*r)) return count_late_reply(*r);  // its `from` was faster
+    make_reply(r, std::forward<Value>(value));
+    request = nullptr;
+    finish_handled(r);
+  }
+  /// The same, but the reply leaves when terminate has run.
+  template <class Envelope, class Value>
+  void answer_at_end(Envelope* r, Value&& value) {
+    if (!begin_reply(*r)) return count_late_reply(*r);
+    make_reply(r, std::forward<Value>(value));
+    answered = true;
+  }
+  bool stops() const noexcept { return step && step->action == step_result::what::stop; }
+
+  request_envelope* request;        // being handled; null: none, or it was answered and is gone
+  bool answered = false;            // by answer_at_end
+  std::optional<step_result> step;  // what the handler asked for besides its reply
+};
+
 class server_core : public process_body {
  public:
+  /// Takes a reference of its own to the ticket.
   server_core(const server_type& type, const start_options& options, start_ticket* ticket);
   ~server_core() override;
 
   bool start() final;
   void receive(envelope* e) final;
-  bool has_work() const noexcept final;
+  bool has_work() const noexcept final { return continuation_ != nullptr; }
   void work() final;
   void ended(const exit_reason& why) noexcept final;
   void given_up(const exit_reason& why) noexcept final;
@@ -125,16 +177,6 @@ class server_core : public process_body {
   std::string_view doing() const noexcept final;
   bool reports_itself() const noexcept final { return true; }
 
-  // For runners.
-  void set_step(step_result&& step) {
-    if (!step.plain()) step_.reset(new step_result(std::move(step)));
-  }
-  /// Answers the request being handled.
-  template <class Envelope, class Value>
-  void answer(Envelope* r, Value&& value);
-  /// The same, but the reply leaves when terminate has run.
-  template <class Envelope, class Value>
-  void answer_at_end(Envelope* r, Value&& value);
   otp::pid parent() const noexcept { return parent_; }
 
   /// Runs the loop in the calling process, which has a state already (enter_loop). Never returns.
@@ -147,25 +189,35 @@ class server_core : public process_body {
 
  private:
   struct rare;  // what most servers never need
+  struct ending;
   rare& more();
-  void run(runner r, envelope* e, std::string_view what);
+  bool take_name();
+  void check_debug_options();
+  void run(runner r, envelope* e);
   void run_request(request_envelope* r);
   void run_info(envelope* e);
   void run_system(request_envelope* r);
+  void stay_suspended();
   void dispatch(envelope* e);
-  void apply(request_envelope* r);
+  bool own_timer(envelope* e);
+  void apply(turn& t, std::string text);
   void settle(request_envelope* r);
-  void keep_for_end(request_envelope* r);
-  void send_last_answer() noexcept;
-  void crash(exit_reason why, request_envelope* r, std::string message);
-  void stop(exit_reason why, bool report, std::string message, bool exception, request_envelope* r = nullptr);
-  void set_idle_timeout(duration after, envelope* message);
+  void leave(request_envelope* r) noexcept;
+  void drop_request(request_envelope* r, const exit_reason* why) noexcept;
+  void list(request_envelope* r, request_envelope*& left) noexcept;
+  void stop(ending end);
+  void set_idle_timeout(step_result& step);
   void cancel_idle_timeout();
+  void restart_hibernate_timer();
+  void fall_asleep();
   void unhandled(envelope* e, const char* what);
-  void prune_outstanding();
-  void report_end(const exit_reason& why, std::string message, bool exception, request_envelope* r);
+  bool discard(envelope* e, const char* what);
+  bool is_parent_exit(const envelope& e) const noexcept;
+  void report_crash(const exit_reason& why, const char* in);
+  void report_end(const exit_reason& why, const ending& end);
   server_status status();
-  void fail_outstanding(const exit_reason& why) noexcept;
+  void show(server_status& s);
+  request_envelope* fail_outstanding(const exit_reason& why) noexcept;
 
   const server_type& type_;
   start_ticket* ticket_;
@@ -173,54 +225,13 @@ class server_core : public process_body {
   otp::pid parent_;
   std::atomic<const type_record*> doing_{nullptr};  // read by others
   envelope* continuation_ = nullptr;
-  request_envelope* last_ = nullptr;  // being handled when the server began to end; see last_is_answered_
-  std::unique_ptr<step_result> step_;
-  bool answered_ = false;          // the request being handled was answered by its runner, and is gone
-  bool last_is_answered_ = false;  // the reply of last_ is written and leaves when terminate has run; else it fails
+  request_envelope* outstanding_ = nullptr;  // a ring; the last one, whose next is the first
+  bool hibernating_ = false;
 };
 
-/// Takes a reply slot for writing, fills it, sends it. Consumes the reference that `r` is.
-template <class Envelope, class... Value>
-bool write_reply(Envelope* r, Value&&... value) {
-  if (!begin_reply(*r)) {
-    count_late_reply(*r);
-    drop_reference(r);
-    return false;
-  }
-  try {
-    r->reply.value.emplace(std::forward<Value>(value)...);
-  } catch (...) {
-    r->failure = exit_reason::of_current_exception();
-    finish_failed(r);
-    throw;
-  }
-  finish_reply(r);
-  return true;
-}
-
-template <class Envelope, class Value>
-void server_core::answer(Envelope* r, Value&& value) {
-  leave_request();
-  answered_ = true;  // write_reply consumes the callee's reference
-  write_reply(r, std::forward<Value>(value));
-}
-
-template <class Envelope, class Value>
-void server_core::answer_at_end(Envelope* r, Value&& value) {
-  if (!begin_reply(*r)) return count_late_reply(*r);
-  r->references.fetch_add(1, std::memory_order_relaxed);  // finish_reply consumes one
-  try {
-    r->reply.value.emplace(std::forward<Value>(value));
-  } catch (...) {
-    r->failure = exit_reason::of_current_exception();
-    finish_failed(r);
-    throw;
-  }
-  last_ = r;
-  last_is_answered_ = true;
-}
-
-/// already_started, if the name in the options is held.
+/// Throws bad_argument for options that are not the user's to set.
+void check_options(const start_options& options);
+/// already_started, if the name in the options is held; throws bad_argument if it cannot be a name.
 std::optional<exit_reason> check_name(const start_options& options);
 /// Throws exited unless the caller was started by proc_lib and holds the name in the options.
 void check_entering(const start_options& options);
