@@ -381,6 +381,7 @@ class child_spec {
     return *this;
   }
   template <class... Values>
+    requires(sizeof...(Values) > 0)
   child_spec&& id(Values&&... values) && {
     return std::move(id(std::forward<Values>(values)...));
   }

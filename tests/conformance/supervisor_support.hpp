@@ -1,0 +1,163 @@
+// What the supervisor tests share: children that write down what happens to them, and a listener that keeps reports.
+#pragma once
+#include <otp/dynamic_supervisor.hpp>
+#include <otp/partition_supervisor.hpp>
+#include <otp/supervisor.hpp>
+
+#include <otp/sys.hpp>
+
+#include <functional>
+
+#include "conformance/support.hpp"
+
+namespace otp {
+inline void PrintTo(const child_id& id, std::ostream* out) { *out << id.to_string(); }
+}  // namespace otp
+
+namespace conformance {
+
+using strings = std::vector<std::string>;
+
+/// What happened, in order. Copies write to the same list: children may outlive the test's body.
+class journal {
+ public:
+  void add(std::string line) const {
+    std::lock_guard lock(shared_->lock);
+    shared_->lines.push_back(std::move(line));
+  }
+  /// What was added since the last look.
+  strings take() const {
+    std::lock_guard lock(shared_->lock);
+    return std::exchange(shared_->lines, {});
+  }
+
+ private:
+  struct state {
+    std::mutex lock;
+    strings lines;
+  };
+  std::shared_ptr<state> shared_ = std::make_shared<state>();
+};
+
+/// A child that writes down its start and its end. It traps exits, so that its end is told by terminate.
+struct unit {
+  struct finish {
+    otp::exit_reason why;
+  };
+  struct name_of {
+    using reply = std::string;
+  };
+  unit(journal to, std::string called) : log(std::move(to)), name(std::move(called)) {
+    otp::trap_exit(true);
+    log.add("+" + name);
+  }
+  otp::handler_result handle_cast(const finish& f) { return otp::stop(f.why); }
+  std::string handle_call(name_of) { return name; }
+  void terminate(const otp::exit_reason& why) { log.add("-" + name + " " + why.to_string()); }
+
+  journal log;
+  std::string name;
+};
+
+inline otp::child_spec unit_spec(const journal& log, const std::string& name) {
+  return otp::child<unit>(log, name).id(name);
+}
+
+/// A child that ignores `shutdown`: only a kill ends it.
+struct stubborn {
+  explicit stubborn(journal to) : log(std::move(to)) { otp::trap_exit(true); }
+  void terminate(const otp::exit_reason&) {
+    log.add("asked");
+    rest();
+  }
+  journal log;
+};
+
+/// Ends a unit with a reason, as if by itself.
+inline void finish(otp::pid child, otp::exit_reason why) { otp::cast(otp::server<unit>(child), unit::finish{why}); }
+
+/// The process of a child; none if it has none. Looked up by the id.
+inline otp::pid process_of(const otp::supervisor_ref& sup, const otp::child_id& id) {
+  auto info = otp::supervisor::get_child(sup, id);
+  return info ? info->process : otp::pid();
+}
+inline otp::child_state state_of(const otp::supervisor_ref& sup, const otp::child_id& id) {
+  return otp::supervisor::get_child(sup, id).value().state;
+}
+/// Waits until a child is in a state, its process another one than `before`. On the seeded engine nothing waits for
+/// real.
+inline otp::pid new_process(const otp::supervisor_ref& sup, const otp::child_id& id, otp::pid before) {
+  for (int i = 0; i < 60'000; ++i) {
+    otp::pid now = process_of(sup, id);
+    if (now && now != before) return now;
+    otp::sleep(1ms);
+  }
+  throw std::runtime_error("the child does not come back");
+}
+
+inline strings ids_of(const otp::supervisor_ref& sup) {
+  strings ids;
+  for (auto& child : otp::supervisor::which_children(sup)) ids.push_back(child.id.to_string());
+  return ids;
+}
+
+/// Keeps whole events.
+class event_log final : public otp::event_listener {
+ public:
+  void on_event(const otp::event& e) override {
+    std::lock_guard lock(lock_);
+    seen_.push_back(e);
+  }
+  std::vector<otp::event> of(std::string_view what) const {
+    std::lock_guard lock(lock_);
+    std::vector<otp::event> some;
+    for (auto& e : seen_)
+      if (e.what == what) some.push_back(e);
+    return some;
+  }
+  std::size_t count(std::string_view what) const { return of(what).size(); }
+  void clear() {
+    std::lock_guard lock(lock_);
+    seen_.clear();
+  }
+
+ private:
+  mutable std::mutex lock_;
+  std::vector<otp::event> seen_;
+};
+
+/// A body under a trapping process: a supervisor that gives up does not take the test with it.
+template <class F>
+void supervised(unsigned seeds, F body) {
+  for_seeds(seeds, [&] {
+    otp::trap_exit(true);
+    body();
+  });
+}
+template <class F>
+void supervised_logged(unsigned seeds, F body) {
+  for (unsigned seed = 1; seed <= seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    event_log events;
+    otp::runtime_options options;
+    options.listener = &events;
+    options.events_per_second = 100'000;
+    seeded(
+        [&] {
+          otp::trap_exit(true);
+          body(events);
+        },
+        seed, options);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+/// The reason of the exit signal that a linked process sent when it ended.
+inline otp::exit_reason exit_from(otp::pid process) {
+  return otp::receive(
+      otp::when([&](const otp::exit_signal& s) { return s.from == process; },
+                [](otp::exit_signal& s) { return s.reason; }),
+      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("it does not end"); }));
+}
+
+}  // namespace conformance
