@@ -34,11 +34,7 @@ struct db_connection {
   struct connect {};
   using messages = otp::messages<connect>;
 
-  static auto start_link(std::string name, std::string file) {
-    // More than this many requests in the mailbox, and the next caller is told at once instead of waiting in vain.
-    return otp::gen_server::start_link<db_connection>({.name = name, .spawn = {.mailbox = {.max_messages = 256}}},
-                                                      std::move(file));
-  }
+  static otp::result<otp::server<db_connection>> start_link(std::string name, std::string file);
   static otp::init_result<db_connection> init(std::string file) {
     return otp::ok(std::move(file)).then_continue(connect{});
   }

@@ -123,8 +123,7 @@ class connection {
     if (error == http::error::body_limit)
       return write(error_response(413, "body_too_large", "a body has at most 1 MiB"), incoming, false);
     if (error == http::error::header_limit) {
-      std::string_view seen(static_cast<const char*>(buffer_.data().data()), buffer_.size());
-      if (seen.find("\r\n") == std::string_view::npos)
+      if (incoming.get().target().empty())
         return write(error_response(414, "uri_too_long", "at most 8 KiB"), incoming, false);
       return write(error_response(431, "header_too_large", "a header has at most 32 KiB"), incoming, false);
     }

@@ -4,25 +4,38 @@
 
 namespace storefront {
 
+std::string plain_id(std::string_view printed) {
+  if (printed.size() >= 2 && printed.front() == '"' && printed.back() == '"')
+    printed = printed.substr(1, printed.size() - 2);
+  return std::string(printed);
+}
+
 void journal::on_event(const otp::event& e) {
+  if (e.what == "progress") return;  // that a child was started is no news: its end was
+  std::string line;
   if (e.what == "child_terminated") {
-    std::lock_guard lock(lock_);
-    ++ended_[std::string(e.field("id"))];
+    std::string child = plain_id(e.field("id"));
+    if (e.field("restart") == "permanent") {
+      std::lock_guard lock(lock_);
+      ++restarts_[child];
+    }
+    line = child + " " + std::string(e.field("child")) + " ended: " + e.reason.to_string() + "\n";
+  } else {
+    line = e.to_string() + "\n";
   }
-  std::string line = e.to_string() + "\n";
   std::fputs(line.c_str(), stderr);
 }
 
 std::uint64_t journal::restarts(const std::string& child) const {
   std::lock_guard lock(lock_);
-  auto found = ended_.find(child);
-  return found == ended_.end() ? 0 : found->second;
+  auto found = restarts_.find(child);
+  return found == restarts_.end() ? 0 : found->second;
 }
 
 std::uint64_t journal::restarts() const {
   std::lock_guard lock(lock_);
   std::uint64_t sum = 0;
-  for (auto& [child, count] : ended_) sum += count;
+  for (auto& [child, count] : restarts_) sum += count;
   return sum;
 }
 

@@ -11,16 +11,19 @@ namespace storefront {
 class journal final : public otp::event_listener {
  public:
   void on_event(const otp::event& e) override;
-  /// How often a child of that id was started again.
+  /// How often a permanent child of that id ended, and so was started again.
   std::uint64_t restarts(const std::string& child) const;
   std::uint64_t restarts() const;
 
  private:
   mutable std::mutex lock_;
-  std::map<std::string, std::uint64_t> ended_;
+  std::map<std::string, std::uint64_t> restarts_;
 };
 
 /// The program's.
 journal& the_journal();
+
+/// An id of a child as plain text: without the quotes that reports put around it.
+std::string plain_id(std::string_view printed);
 
 }  // namespace storefront

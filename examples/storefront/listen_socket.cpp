@@ -50,14 +50,17 @@ listen_socket::listen_socket(const std::string& address, std::uint16_t port)
   if (descriptor_ < 0 || bind(descriptor_, at.get(), at.size) != 0 || listen(descriptor_, backlog) != 0 ||
       getsockname(descriptor_, at.get(), &at.size) != 0) {
     std::error_code why(errno, std::generic_category());
-    if (descriptor_ >= 0) close(descriptor_);
+    close();
     throw std::system_error(why, "cannot listen on " + address + " port " + std::to_string(port));
   }
   port_ = ntohs(v6_ ? reinterpret_cast<sockaddr_in6&>(at.storage).sin6_port
                     : reinterpret_cast<sockaddr_in&>(at.storage).sin_port);
 }
 
-listen_socket::~listen_socket() { close(descriptor_); }
+void listen_socket::close() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = -1;
+}
 
 std::string listen_socket::url() const {
   return "http://" + (v6_ ? "[" + address_ + "]" : address_) + ":" + std::to_string(port_);

@@ -13,13 +13,15 @@ class listen_socket {
   listen_socket(const std::string& address, std::uint16_t port);
   listen_socket(const listen_socket&) = delete;
   listen_socket& operator=(const listen_socket&) = delete;
-  ~listen_socket();
+  ~listen_socket() { close(); }
 
   bool is_v6() const { return v6_; }
   std::uint16_t port() const { return port_; }
   std::string url() const;
-  /// Another descriptor of the same socket; the caller owns it.
+  /// Another descriptor of the same socket; the caller owns it. Errors: std::system_error.
   int duplicate() const;
+  /// Who comes from now on is refused, as soon as the duplicates are closed as well.
+  void close();
 
  private:
   std::string address_;

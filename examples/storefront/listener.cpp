@@ -27,7 +27,7 @@ void start_connection(tcp::socket accepted, std::shared_ptr<const settings> how)
   auto child = otp::child_function("connection", [serve_it] {
     return otp::spawn({.link = true, .label = "http connection"}, serve_it);
   });
-  static_cast<void>(otp::dynamic_supervisor::start_child("connections", std::move(child).restart(otp::temporary)));
+  static_cast<void>(otp::dynamic_supervisor::start_child("connections", std::move(child).restart(otp::temporary).shutdown(8s)));
 }
 // [/start_connection]
 

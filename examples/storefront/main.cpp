@@ -24,8 +24,9 @@ int main(int argc, char** argv) {
           std::printf("storefront listens on %s, its data is %s\n", socket.url().c_str(), file.c_str());
           std::fflush(stdout);
           otp::wait_for_shutdown();
+          socket.close();
         },
-        {.stop_budget = 10s, .listener = &storefront::the_journal()});
+        {.stop_budget = 20s, .listener = &storefront::the_journal()});
     std::puts(code == 0 ? "storefront stopped" : "storefront stopped with an error, see above");
     return code;
   } catch (const std::exception& e) {

@@ -34,7 +34,7 @@ json describe_tree(const std::string& id, otp::pid supervisor) {
   json& children = node["children"] = json::array();
   auto all = otp::supervisor::which_children(supervisor);
   for (auto child = all.rbegin(); child != all.rend() && children.size() < children_shown; ++child) {
-    std::string name = child->id.empty() ? "connection" : child->id.to_string();
+    std::string name = child->id.empty() ? "connection" : plain_id(child->id.to_string());
     bool inner = child->type == otp::child_type::supervisor && child->process;
     children.push_back(inner ? describe_tree(name, child->process) : describe(name, child->process));
   }

@@ -26,8 +26,8 @@ otp::result<otp::server<otp::supervisor>> start_link(const settings& how, const 
        // their requests, then the database is closed.
        .children =
            {
-               otp::child<status>(),
-               otp::child<rate_limiter>(),
+               otp::child<status>().id("status"),
+               otp::child<rate_limiter>().id("rate_limiter"),
                otp::child_supervisor("db", db_pool::spec(how.pool, file, max_restarts), {.name = "db"}),
                otp::child_dynamic_supervisor({.name = "connections"}, {.max_children = connections_max}),
                otp::child_function("listener", [shared, &socket] {
