@@ -14,7 +14,7 @@ struct settings {
   bool open_to_others = false;
   std::string data = "storefront-data";
   int pool = 4;  ///< connections for reading; one more writes
-  std::size_t connections_max = 1000;
+  std::size_t connections_max = 500;  ///< well below the usual limit of 1024 descriptors
   bool chaos = false;
   otp::duration header_timeout = 5s;  ///< from the first byte of a request to the end of its header
   otp::duration body_timeout = 10s;   ///< then until the end of its body, and again for taking the answer
