@@ -52,6 +52,7 @@ void declare_dead(process& p, void* argument) {
   // The place stays taken for ever: code of the old tenant may still run and believe it is there.
   p.id.store(p.id.load(std::memory_order_relaxed) & ~std::uint64_t{0xffffff}, std::memory_order_release);
   t.core.count(counter::abandoned);
+  t.core.given_up.fetch_add(1);
   t.core.process_ended(me, t.why);
 }
 

@@ -18,13 +18,12 @@ namespace otp::detail {
 
 namespace {
 
-// Waits until `done()` or the deadline; process ends notify.
-template <class Done>
-bool wait_outside(runtime_core& core, nanos deadline, Done done) {
+// Waits until nobody is left, or until the deadline. The last one to end notifies.
+bool wait_for_all(runtime_core& core, nanos deadline) {
   core.waiting_for_all.fetch_add(1);
   std::unique_lock lock(core.ends_lock);
   bool in_time = true;
-  while (!done()) {
+  while (!core.nobody_left()) {
     nanos now = core.sched.now();
     if (now >= deadline) {
       in_time = false;
@@ -85,8 +84,8 @@ stop_report runtime_core::stop_from_outside(duration budget) {
   nanos deadline = budget.count() > never - start ? never : start + budget.count();
   stop_deadline.store(deadline);
   stopping.store(true);
+  while (spawning.load() != 0) std::this_thread::yield();
   request_shutdown();
-  auto nobody_left = [&] { return living(*this).empty(); };
   // First the roots, in order: what they started stops with them. A part of the budget is kept for those who do not
   // listen.
   nanos reserve = std::min<nanos>(budget.count() / 4, 2 * options.kill_budget.count());
@@ -95,7 +94,7 @@ stop_report runtime_core::stop_from_outside(duration budget) {
     for (pid who : living(*this))
       if (!has_living_parent(*this, who)) send_exit(*this, pid(), who, reason::shutdown);
     nanos round = std::min<nanos>(polite, sched.now() + 100'000'000);
-    if (wait_outside(*this, round, nobody_left) || sched.now() >= polite) break;
+    if (wait_for_all(*this, round) || sched.now() >= polite) break;
   }
   if (!nobody_left()) {
     for (pid who : living(*this)) {
@@ -108,7 +107,7 @@ stop_report runtime_core::stop_from_outside(duration budget) {
     }
     nanos last =
         std::max(sched.now() + std::min<nanos>(reserve, options.kill_budget.count()), deadline == never ? 0 : deadline);
-    wait_outside(*this, std::min(last, sched.now() + options.kill_budget.count()), nobody_left);
+    wait_for_all(*this, std::min(last, sched.now() + options.kill_budget.count()));
     constexpr nanos patience = 20'000'000;
     for (pid who : living(*this)) {
       constexpr std::string_view cause = "it did not end within the budget of stop()";

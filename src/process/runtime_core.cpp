@@ -408,8 +408,11 @@ std::string runtime_core::describe(pid who) const {
   return text;
 }
 
+bool runtime_core::nobody_left() const noexcept { return table.live() <= given_up.load(); }
+
 void runtime_core::process_ended(pid who, const exit_reason& why) noexcept {
-  if (!(awaited_bits.load() & std::uint64_t{1} << (who.index() & 63)) && !waiting_for_all.load()) return;
+  bool awaited = awaited_bits.load() & std::uint64_t{1} << (who.index() & 63);
+  if (!awaited && !(waiting_for_all.load() && nobody_left())) return;
   std::lock_guard lock(ends_lock);
   if (auto it = awaited_ends.find(who.value()); it != awaited_ends.end()) it->second = why;
   ends.notify_all();

@@ -99,6 +99,7 @@ struct runtime_core {
   std::atomic<std::uint64_t> next_reference{1};
   std::atomic<bool> running{false};
   std::atomic<bool> stopping{false};
+  std::atomic<unsigned> spawning{0};        // who is creating a process without a parent: see spawn_body
   std::atomic<nanos> stop_deadline{never};  // set by stop(): what every wait of a supervisor ends at
   std::mutex stop_lock;                     // one stop at a time
   bool stuck = false;                       // some thread did not come back: this object is never destroyed
@@ -117,6 +118,7 @@ struct runtime_core {
 
   counter_block outside;
   std::mutex visit_lock;  // one visitor at a time: process.hpp, rule 4
+  std::atomic<std::size_t> given_up{0};  // abandoned processes: their places are never free again
   std::mutex abandoned_lock;
   std::vector<stop_report::left> abandoned;  // guarded by abandoned_lock
 
@@ -149,6 +151,7 @@ struct runtime_core {
   mailbox_account& open_account(process& place, const spawn_options& wanted);
   void close_account(mailbox_account&) noexcept;
   void process_ended(pid who, const exit_reason& why) noexcept;
+  bool nobody_left() const noexcept;
 
   std::optional<pid> whereis(std::string_view name) const;
   std::string name_of(const process& p) const;

@@ -265,6 +265,13 @@ void accept_message(runtime_core& core, process& p, envelope* e) {
     p.alarmed.store(true, std::memory_order_relaxed);  // told by intake()
 }
 
+// A signal that becomes a message counts as one from here on, so that what was sent, accepted and handled stays equal.
+void accept_signal(runtime_core& core, process& p, envelope* e) {
+  core.count(counter::sent);
+  core.count(counter::accepted);
+  accept_message(core, p, e);
+}
+
 // The listener is user code: it runs while the tables are whole, and outside of the section that intake() is called in.
 void tell_alarm(runtime_core& core, process& p) {
   phase before = p.phase.exchange(phase::in_user);
@@ -307,7 +314,7 @@ void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
   if (p.trap_exit.load(std::memory_order_relaxed) && !forced) {
     e->type = &exit_envelope::type_of;
     if (start_watch* watch = watch_of(p); watch && (!from || from == watch->parent)) note_end_asked(p, true);
-    return accept_message(core, p, e);
+    return accept_signal(core, p, e);
   }
   bool own_normal = !by_link && from == p.self();
   if (!why.is_normal() || own_normal || forced) decide_fate(p, std::move(why), forced);
@@ -377,7 +384,7 @@ void handle_down(runtime_core& core, process& p, down_envelope* e) {
   else
     p.extra->monitors.erase(e->value.reference.number());
   e->type = &down_envelope::type_of;
-  accept_message(core, p, e);
+  accept_signal(core, p, e);
 }
 
 void handle_alias(runtime_core& core, process& p, alias_envelope* e) {

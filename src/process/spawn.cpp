@@ -273,9 +273,23 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   check_options(options);
   if ((options.link || options.monitor) && !parent)
     throw bad_argument("spawn: only a process can link to a new one or monitor it; spawn it from a process");
-  if (core.stopping.load() && !parent)
-    throw exited(
-        exit_reason(exit_reason::kind::stopping, "the runtime is stopping; no process can be started from outside"));
+  // A process without a living parent must not slip in behind the back of stop(): that one sets `stopping`, then waits
+  // until nobody is in here; we do the reverse (seq_cst on both sides).
+  struct from_outside {
+    std::atomic<unsigned>* count = nullptr;
+    ~from_outside() {
+      if (count) count->fetch_sub(1);
+    }
+  } outside;
+  if (!parent) {
+    if (!core.stopping.load()) {  // those who come later do not keep stop() waiting
+      core.spawning.fetch_add(1);
+      outside.count = &core.spawning;
+    }
+    if (core.stopping.load())
+      throw exited(
+          exit_reason(exit_reason::kind::stopping, "the runtime is stopping; no process can be started from outside"));
+  }
   worker* w = scheduler::current();
   bool inside = w && &w->owner == &core.sched;
   mailbox_account* account = nullptr;
