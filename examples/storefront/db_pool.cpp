@@ -22,8 +22,8 @@ otp::supervisor_spec db_pool::spec(int readers, const std::string& file, int max
 
 int db_pool::next_turn() { return static_cast<int>(turn++ % reader_count); }
 
-std::string db_pool::reader(int turn) {
-  return "db_reader_" + std::to_string(1 + static_cast<unsigned>(turn) % reader_count);
+std::string db_pool::reader(int which) {
+  return "db_reader_" + std::to_string(1 + static_cast<unsigned>(which) % reader_count);
 }
 
 bool db_pool::may_try_again(const otp::exit_reason& why, int tries, otp::instant deadline) {
