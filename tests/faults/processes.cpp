@@ -536,7 +536,7 @@ TEST(exit_signals, do_what_the_table_of_otp_says) {
       SCOPED_TRACE(c.sent.to_string() + (c.by_link ? ", link" : ", explicit") + (c.trapping ? ", trapping" : ""));
       pid main = otp::self();
       auto [target, m] = otp::spawn({.monitor = true, .trap_exit = c.trapping}, [&, main] {
-        pid other = otp::spawn([&, main] {
+        pid other = otp::spawn([&] {
           pid to = otp::receive([](pid p) { return p; });
           if (c.by_link) otp::exit(c.sent);
           otp::exit(to, c.sent);
