@@ -6,7 +6,7 @@ namespace storefront {
 using namespace std::chrono_literals;
 
 namespace {
-constinit std::atomic<unsigned> turn{0};
+constinit std::atomic<unsigned> reads{0};
 constinit std::atomic<unsigned> reader_count{1};
 }  // namespace
 
@@ -20,7 +20,7 @@ otp::supervisor_spec db_pool::spec(int readers, const std::string& file, int max
 }
 // [/spec]
 
-int db_pool::next_turn() { return static_cast<int>(turn++ % reader_count); }
+int db_pool::next_turn() { return static_cast<int>(reads++ % reader_count); }
 
 std::string db_pool::reader(int which) {
   return "db_reader_" + std::to_string(1 + static_cast<unsigned>(which) % reader_count);

@@ -18,15 +18,18 @@ int main(int argc, char** argv) {
     std::string file = storefront::prepare_store(how.data);
     storefront::listen_socket socket(how.address, how.port);
 
+    bool asked_to_stop = false;
     int code = otp::run(
         [&] {
           storefront::start_link(how, file, socket).value();
           std::printf("storefront listens on %s, its data is %s\n", socket.url().c_str(), file.c_str());
           std::fflush(stdout);
           otp::wait_for_shutdown();
+          asked_to_stop = true;
           socket.close();
         },
         {.stop_budget = 20s, .listener = &storefront::the_journal()});
+    if (!asked_to_stop) code = 1;  // a tree that gave up ends with `shutdown` as well
     std::puts(code == 0 ? "storefront stopped" : "storefront stopped with an error, see above");
     return code;
   } catch (const std::exception& e) {

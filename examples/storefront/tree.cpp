@@ -15,7 +15,7 @@ otp::result<otp::server<otp::supervisor>> start_link(const settings& how, const 
                                                      const listen_socket& socket) {
   auto shared = std::make_shared<const settings>(how);
   // Who asks for chaos kills on purpose: that is no sign of a part that cannot work.
-  const int max_restarts = how.chaos ? 1000 : 10;
+  const int max_restarts = how.chaos ? 300 : 10;
   const std::int64_t connections_max = static_cast<std::int64_t>(how.connections_max) + 100;  // these hear a 503
 
   return otp::supervisor::start_link(
