@@ -110,7 +110,8 @@ TEST_F(orders, a_lock_held_by_somebody_else_is_a_busy_error_in_bounded_time) {
 }
 
 TEST_F(orders, values_are_stored_literally) {
-  std::string hostile("a'); DROP TABLE orders; --\"\0%s\xf0\x9f\x98\x80", 36);
+  constexpr char bytes[] = "a'); DROP TABLE orders; --\"\0%s\xf0\x9f\x98\x80";
+  std::string hostile(bytes, sizeof bytes - 1);  // with the NUL inside
   auto placed = place_order(db, {hostile, hostile, 1, 1});
   ASSERT_TRUE(placed);
   EXPECT_EQ(placed->order.user, hostile);
