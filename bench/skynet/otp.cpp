@@ -18,8 +18,7 @@ void node(otp::pid parent, std::int64_t number, std::int64_t leaves) {
   }
   std::int64_t share = leaves / 10;
   otp::pid self = otp::self();
-  for (int i = 0; i < 10; ++i)
-    otp::spawn([=] { node(self, number + i * share, share); });
+  for (int i = 0; i < 10; ++i) otp::spawn([=] { node(self, number + i * share, share); });
   std::int64_t total = 0;
   for (int i = 0; i < 10; ++i) otp::receive([&](sum s) { total += s.value; });
   otp::send(parent, sum{total});

@@ -35,7 +35,7 @@ struct runtime_counters {
   std::uint64_t spawned = 0;
   std::uint64_t exited = 0;
   std::uint64_t abandoned = 0;
-  std::uint64_t sent = 0;  ///< messages and requests that somebody tried to send; DOWN and EXIT as they arrive
+  std::uint64_t sent = 0;          ///< messages and requests that somebody tried to send; DOWN and EXIT as they arrive
   std::uint64_t accepted = 0;      ///< put into a mailbox
   std::uint64_t handled = 0;       ///< given to a handler or a receive
   std::uint64_t dead = 0;          ///< sent to a process that was gone

@@ -88,8 +88,8 @@ ref send_interval(duration period, pid to, const T& value) {
   request.copy = &detail::copy_payload<detail::stored_message<T>>;
   return detail::arm_timer(std::move(request));
 }
-/// Runs a function in a fresh process, once or every period. A run that takes longer than a period does not hold the next
-/// one up: they then share the function object.
+/// Runs a function in a fresh process, once or every period. A run that takes longer than a period does not hold the
+/// next one up: they then share the function object.
 template <class F>
 ref apply_after(duration delay, F&& function) {
   return detail::apply_once(delay, detail::checked(std::forward<F>(function)));

@@ -14,8 +14,8 @@ namespace otp::detail {
 namespace {
 
 constexpr char our_key = 0;
-constexpr int burst = 256;                // handlers run before the processes they made ready get a turn
-constexpr nanos look_interval = 20'000;   // a busy worker asks the kernel no more often
+constexpr int burst = 256;                           // handlers run before the processes they made ready get a turn
+constexpr nanos look_interval = 20'000;              // a busy worker asks the kernel no more often
 constexpr auto nap = std::chrono::milliseconds(10);  // where there was no memory to set the alarm
 
 int make_timerfd() {

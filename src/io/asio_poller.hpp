@@ -39,14 +39,14 @@ class asio_poller final : public runtime_service, public poller {
   std::size_t step(How how) noexcept;
   bool set_alarm(nanos deadline) noexcept;
 
-  runtime_core& core_;               // constant
-  boost::asio::io_context context_;  // anyone's: it locks
+  runtime_core& core_;                                                             // constant
+  boost::asio::io_context context_;                                                // anyone's: it locks
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;  // constant
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>
-      alarm_;  // a timerfd in the scheduler's time: absolute, to the nanosecond
-  nanos alarm_at_ = never;                // what it is set to
-  bool alarm_expected_ = false;           // a handler waits for it
-  nanos looked_at_ = 0;                   // when poll() last looked at everything
+      alarm_;                    // a timerfd in the scheduler's time: absolute, to the nanosecond
+  nanos alarm_at_ = never;       // what it is set to
+  bool alarm_expected_ = false;  // a handler waits for it
+  nanos looked_at_ = 0;          // when poll() last looked at everything
 
   // wake(): one request at a time, in memory of its own, so that it cannot fail. Any thread.
   std::atomic<bool> woken_{false};  // a request is in the context; its memory is free again before this is cleared

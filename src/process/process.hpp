@@ -121,7 +121,7 @@ struct process : runnable {
   bool reported = false;  // its crash was told already
   bool scanning = false;  // receive: conditions look through the queue, outside of a section
   std::uint32_t own_stack_size = 0;
-  std::atomic<std::uint32_t> running_samples{0};  // looks of the watchdog, 10 ms apart, that found it running
+  std::atomic<std::uint32_t> running_samples{0};            // looks of the watchdog, 10 ms apart, that found it running
   std::atomic<const std::string_view*> type_name{nullptr};  // of the body, for reports by others
 
   envelope* first = nullptr;  // taken from the inbox, not yet handled, in order of arrival

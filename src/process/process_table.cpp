@@ -21,7 +21,6 @@ process_table::~process_table() {
     if (char* c = chunks_[i].load(std::memory_order_relaxed)) munmap(c, chunk_size * block_size);
 }
 
-
 std::uint32_t process_table::index_of(const process& p) const noexcept {
   return pid(p.id.load(std::memory_order_relaxed)).index();
 }

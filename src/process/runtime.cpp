@@ -84,7 +84,7 @@ stop_report runtime_core::stop_from_outside(duration budget) {
   nanos deadline = budget.count() > never - start ? never : start + budget.count();
   stop_deadline.store(deadline);
   stopping.store(true);
-  while (spawning.load() != 0) std::this_thread::yield();
+  while (spawning.load() != 0) scheduler::give_way();
   request_shutdown();
   // First the roots, in order: what they started stops with them. A part of the budget is kept for those who do not
   // listen.

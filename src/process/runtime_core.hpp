@@ -117,7 +117,7 @@ struct runtime_core {
   std::vector<pid> shutdown_waiters;  // guarded by shutdown_lock
 
   counter_block outside;
-  std::mutex visit_lock;  // one visitor at a time: process.hpp, rule 4
+  std::mutex visit_lock;                 // one visitor at a time: process.hpp, rule 4
   std::atomic<std::size_t> given_up{0};  // abandoned processes: their places are never free again
   std::mutex abandoned_lock;
   std::vector<stop_report::left> abandoned;  // guarded by abandoned_lock
@@ -195,7 +195,8 @@ inline running_process require_running(const char* what) {
   auto& p = static_cast<process&>(*w->running);
   check_abandoned(p);
   // An overflow is contained where it leaves no lock of ours behind: here, before anything is begun.
-  if (core_of(*w).options.contain_stack_overflow) [[unlikely]] require_stack_room(*w->current);
+  if (core_of(*w).options.contain_stack_overflow) [[unlikely]]
+    require_stack_room(*w->current);
   return {*w, core_of(*w), p};
 }
 inline process& require_process(const char* what) { return require_running(what).self; }

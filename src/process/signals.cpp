@@ -139,7 +139,8 @@ send_status send_user(runtime_core& core, pid to, envelope* e) {
     destroy(e);
     return send_status::no_process;
   }
-  if (sender && core.options.contain_stack_overflow) [[unlikely]] require_stack_room(*w->current);
+  if (sender && core.options.contain_stack_overflow) [[unlikely]]
+    require_stack_room(*w->current);
   auto count = [&](counter which) { w ? count_on(*w, which) : core.count(which); };
   count(counter::sent);
   for (;;) {

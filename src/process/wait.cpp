@@ -87,7 +87,8 @@ void check_fate(process& p) {
   if (!p.dying && !start_given_up(p)) return;
   // A process that is being unwound already may wait in its destructors: its fate is thrown once at a time.
   if (std::uncaught_exceptions() != 0) return;
-  if (p.thrown++ >= patience) abandon_self(p, p.dying ? p.fate : reason::killed, "it swallowed its exit signal three times", false);
+  if (p.thrown++ >= patience)
+    abandon_self(p, p.dying ? p.fate : reason::killed, "it swallowed its exit signal three times", false);
   throw unwind{};
 }
 

@@ -35,8 +35,7 @@ unsigned allowed_cpus() {
   for (std::size_t bytes = sizeof(cpu_set_t); bytes <= sizeof(cpu_set_t) * 64; bytes *= 2) {
     std::string mask(bytes, '\0');
     if (::sched_getaffinity(0, bytes, reinterpret_cast<cpu_set_t*>(mask.data())) == 0)
-      return static_cast<unsigned>(
-          std::max(1, CPU_COUNT_S(bytes, reinterpret_cast<const cpu_set_t*>(mask.data()))));
+      return static_cast<unsigned>(std::max(1, CPU_COUNT_S(bytes, reinterpret_cast<const cpu_set_t*>(mask.data()))));
     if (errno != EINVAL) break;
   }
   return 1;

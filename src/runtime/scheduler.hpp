@@ -24,8 +24,8 @@
 #include "runtime/run_queue.hpp"
 #include "runtime/stack.hpp"
 #include "runtime/sync.hpp"
-#include "runtime/tls.hpp"
 #include "runtime/timer_wheel.hpp"
+#include "runtime/tls.hpp"
 
 #include <pthread.h>
 
@@ -98,7 +98,7 @@ struct alignas(64) worker {
   nanos cached_now = 0;  // read at least once per `poll_interval` steps
   std::uint32_t ticks = 0;
   unsigned allowance = 0;  // receives that the step in progress may still do before it yields
-  bool leaving = false;  // the loop shall end
+  bool leaving = false;    // the loop shall end
 
   // Ready here. The rings are thieves' too.
   run_queue<runnable, std_sync> ready;
@@ -153,8 +153,8 @@ class scheduler {
   };
   /// What the room above supplies.
   struct hooks {
-    void (*step)(runnable&, worker&) = nullptr;           // runs one ready runnable; may suspend inside
-    void (*stalled)(scheduler&, const stall&) = nullptr;  // from the watchdog thread
+    void (*step)(runnable&, worker&) = nullptr;              // runs one ready runnable; may suspend inside
+    void (*stalled)(scheduler&, const stall&) = nullptr;     // from the watchdog thread
     void (*notice)(scheduler&, const char* text) = nullptr;  // stacks without the guards they should have; any thread
     void (*worker_started)(worker&) = nullptr;
     void (*worker_ended)(worker&) = nullptr;

@@ -100,9 +100,7 @@ TEST(gen_server_call, waits_five_seconds_unless_told_otherwise) {
     EXPECT_EQ(time_of([&] { EXPECT_EQ(cause_that([&] { otp::call(d, desk::silent{}); }), otp::reason::timeout); }), 5s);
     EXPECT_EQ(time_of([&] { EXPECT_EQ(otp::call(d, desk::slow{4999ms}), 1); }), 4999ms);
     EXPECT_EQ(time_of([&] { EXPECT_EQ(otp::call(d, desk::slow{1h}, otp::infinity), 1); }), 1h);
-    EXPECT_EQ(time_of([&] {
-                EXPECT_EQ(cause_that([&] { otp::call(d, desk::silent{}, 0s); }), otp::reason::timeout);
-              }),
+    EXPECT_EQ(time_of([&] { EXPECT_EQ(cause_that([&] { otp::call(d, desk::silent{}, 0s); }), otp::reason::timeout); }),
               0s);
   });
 }
@@ -158,8 +156,8 @@ TEST(gen_server_call, the_absent_name_is_noproc) {
 // covers: GS-032
 TEST(gen_server_call, oneself_is_calling_self_by_every_name) {
   everywhere(10, [] {
-    for (otp::server_name name : {otp::server_name(local_desk), otp::server_name(global_desk()),
-                                  otp::server_name(via_desk())}) {
+    for (otp::server_name name :
+         {otp::server_name(local_desk), otp::server_name(global_desk()), otp::server_name(via_desk())}) {
       auto d = gen_server::start<desk>({.name = name}).value();
       auto causes = otp::call(d, desk::call_yourself{});
       EXPECT_EQ(causes[0].cause(), calling_self);
@@ -247,8 +245,9 @@ TEST(gen_server_call, who_is_no_server_does_not_answer) {
     EXPECT_TRUE(otp::is_alive(not_one));
     // And when it ends, that is the answer.
     otp::exit_after(1s, not_one, "over");
-    EXPECT_EQ(time_of([&] { EXPECT_EQ(otp::try_call(not_one, desk::add{1}).error().cause(), otp::exit_reason("over")); }),
-              1s);
+    EXPECT_EQ(
+        time_of([&] { EXPECT_EQ(otp::try_call(not_one, desk::add{1}).error().cause(), otp::exit_reason("over")); }),
+        1s);
   });
 }
 
@@ -281,9 +280,8 @@ TEST(gen_server_call, each_of_many_callers_gets_its_own_reply) {
       auto s = gen_server::start<shuffler>().value();
       constexpr int callers = 50;
       for (int i = 0; i < callers; ++i)
-        otp::spawn([s, i, to = otp::self()] {
-          otp::send(to, answered{i, otp::call(s, shuffler::square{i}, otp::infinity)});
-        });
+        otp::spawn(
+            [s, i, to = otp::self()] { otp::send(to, answered{i, otp::call(s, shuffler::square{i}, otp::infinity)}); });
       // Whatever has arrived is answered, until all have.
       std::vector<bool> seen(callers);
       for (int n = 0; n < callers;) {
@@ -314,7 +312,8 @@ TEST(gen_server_call, one_that_races_with_the_end_gets_the_reason_or_noproc) {
       for (;;) {
         auto r = otp::try_call(d, desk::add{1}, otp::infinity);
         if (r) continue;
-        EXPECT_TRUE(r.error().cause() == otp::exit_reason("boom") || r.error().cause() == noproc) << r.error().to_string();
+        EXPECT_TRUE(r.error().cause() == otp::exit_reason("boom") || r.error().cause() == noproc)
+            << r.error().to_string();
         break;
       }
     }
@@ -331,10 +330,10 @@ TEST(gen_server_call, a_foreign_thread_calls_through_the_runtime) {
   otp::server<desk> d;
   auto registry = std::make_shared<test_registry>();
   EXPECT_EQ(rt.run([&] {
-              d = gen_server::start<desk>({.name = local_desk}).value();
-              EXPECT_TRUE(gen_server::start<desk>({.name = global_desk()}));
-              EXPECT_TRUE(gen_server::start<desk>({.name = otp::via(registry, "k")}));
-            }),
+    d = gen_server::start<desk>({.name = local_desk}).value();
+    EXPECT_TRUE(gen_server::start<desk>({.name = global_desk()}));
+    EXPECT_TRUE(gen_server::start<desk>({.name = otp::via(registry, "k")}));
+  }),
             normal);
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)

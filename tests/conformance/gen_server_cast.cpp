@@ -211,8 +211,8 @@ TEST(gen_server_cast, messages_that_are_no_calls_go_to_handle_info) {
     otp::send(l.pid(), listener::own{});
     otp::send(l.pid(), 42);
     otp::send(l.pid(), std::string("text"));
-    EXPECT_EQ(otp::call(l, listener::get{}), (strings{"down \"gone\"", "exit \"lost\"", "timer \"ding\"", "own",
-                                                     "other 42", "other \"text\""}));
+    EXPECT_EQ(otp::call(l, listener::get{}),
+              (strings{"down \"gone\"", "exit \"lost\"", "timer \"ding\"", "own", "other 42", "other \"text\""}));
     EXPECT_TRUE(otp::is_alive(l));
   });
 }

@@ -40,8 +40,8 @@ TEST(gen_server_names, takes_every_kind_of_name_and_refuses_what_cannot_be_one) 
     EXPECT_EQ(otp::info(anonymous).value().name, "");
 
     auto before = otp::process_count();
-    std::vector<otp::server_name> wrong{"", std::string(256, 'x'), std::string_view("a\0b", 3), "undefined", "none",
-                                        otp::via(nullptr, "key")};
+    std::vector<otp::server_name> wrong{"",     std::string(256, 'x'),   std::string_view("a\0b", 3), "undefined",
+                                        "none", otp::via(nullptr, "key")};
     for (auto& name : wrong) {
       EXPECT_THROW(static_cast<void>(gen_server::start<collector>({.name = name})), otp::bad_argument);
       EXPECT_THROW(static_cast<void>(gen_server::start_link<collector>({.name = name})), otp::bad_argument);

@@ -116,7 +116,19 @@ struct collector {
 
 /// A server whose init does what it is told.
 struct told {
-  enum class what { ok, ignore, stop, stop_normal, error, raise, exit, throw_ignore, throw_stop, throw_error, throw_int };
+  enum class what {
+    ok,
+    ignore,
+    stop,
+    stop_normal,
+    error,
+    raise,
+    exit,
+    throw_ignore,
+    throw_stop,
+    throw_error,
+    throw_int
+  };
   struct get {
     using reply = int;
   };

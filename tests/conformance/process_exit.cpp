@@ -155,8 +155,8 @@ TEST(process_exit, an_empty_function_object_is_refused_and_creates_no_process) {
 TEST(process_exit, no_handler_in_the_target_stops_an_exit_signal) {
   // Differs from OTP: destructors of the target run (docs/decisions/0003-kill-unwinds.md); none of them can stop it.
   everywhere(20, [] {
-    for (otp::exit_reason why : {otp::exit_reason("fatal"), otp::exit_reason(otp::reason::kill),
-                                 otp::exit_reason(shutdown)}) {
+    for (otp::exit_reason why :
+         {otp::exit_reason("fatal"), otp::exit_reason(otp::reason::kill), otp::exit_reason(shutdown)}) {
       auto [target, m] = otp::spawn_monitor([to = otp::self()] {
         struct cleanup {
           otp::pid to;

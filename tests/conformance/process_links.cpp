@@ -144,7 +144,8 @@ TEST(process_links, linking_to_oneself_does_nothing) {
 TEST(process_links, linking_to_a_dead_process_gives_noproc) {
   everywhere(10, [] {
     otp::trap_exit(true);
-    for (otp::exit_reason its_reason : {otp::exit_reason(normal), otp::exit_reason("long ago"), otp::exit_reason(killed)}) {
+    for (otp::exit_reason its_reason :
+         {otp::exit_reason(normal), otp::exit_reason("long ago"), otp::exit_reason(killed)}) {
       auto [dead, m] = otp::spawn_monitor([its_reason] { otp::exit(its_reason); });
       reason_of(m);
       for (int i = 0; i < 2; ++i) {

@@ -18,9 +18,7 @@ otp::pid dead_process() {
   return dead;
 }
 
-void end(otp::pid p, otp::exit_reason why = "told to") {
-  otp::exit(p, std::move(why));
-}
+void end(otp::pid p, otp::exit_reason why = "told to") { otp::exit(p, std::move(why)); }
 
 }  // namespace
 
@@ -409,7 +407,8 @@ TEST(process_monitors, a_tag_replaces_down_also_for_noproc) {
     otp::ref plain = otp::monitor(target);
     end(target);
     auto down_of = [](otp::ref m) {
-      return otp::receive(otp::when([m](const otp::down& d) { return d.reference == m; }, [](otp::down d) { return d; }));
+      return otp::receive(
+          otp::when([m](const otp::down& d) { return d.reference == m; }, [](otp::down d) { return d; }));
     };
     otp::down d = down_of(tagged);
     ASSERT_TRUE(d.tag.get_if<job>());

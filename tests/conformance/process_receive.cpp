@@ -117,7 +117,8 @@ TEST(process_receive, a_timeout_of_0_looks_through_the_whole_mailbox_once) {
   seeded([] {
     auto start = otp::now();
     auto look = [] {
-      return otp::receive([](double d) { return std::to_string(d); }, otp::after(0s, [] { return std::string("none"); }));
+      return otp::receive([](double d) { return std::to_string(d); },
+                          otp::after(0s, [] { return std::string("none"); }));
     };
     EXPECT_EQ(look(), "none") << "an empty mailbox";
     for (int i = 0; i < 100; ++i) otp::send(otp::self(), i);

@@ -192,9 +192,7 @@ TEST(process_state, what_was_sent_to_a_process_shows_in_what_is_asked_about_it_n
       EXPECT_TRUE(!after || after->status == otp::process_status::exiting);
       EXPECT_FALSE(otp::is_alive(p));
       // One that traps gets it as a message.
-      otp::pid t = otp::spawn({.trap_exit = true}, [] {
-                     next<int>();
-                   }).pid;
+      otp::pid t = otp::spawn({.trap_exit = true}, [] { next<int>(); }).pid;
       otp::exit(t, "trapped");
       EXPECT_TRUE(otp::is_alive(t));
       EXPECT_EQ(about(t).messages, std::vector<std::string>{"{EXIT, " + me.to_string() + ", \"trapped\"}"});

@@ -155,8 +155,9 @@ TEST(supervisor_start, it_may_be_anonymous_or_named_in_every_way_and_requests_ta
     use(otp::via(registry, 17));
     EXPECT_TRUE(registry->held.empty());
     // A name that is none is refused.
-    EXPECT_THROW(static_cast<void>(otp::supervisor::start_link({.strategy = otp::one_for_one}, {.name = std::string(300, 'x')})),
-                 otp::bad_argument);
+    EXPECT_THROW(
+        static_cast<void>(otp::supervisor::start_link({.strategy = otp::one_for_one}, {.name = std::string(300, 'x')})),
+        otp::bad_argument);
   });
 }
 

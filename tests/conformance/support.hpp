@@ -102,8 +102,7 @@ inline otp::duration patience() { return time_is_virtual ? otp::infinity : otp::
 /// The next message of a type; others stay.
 template <class T>
 T next() {
-  return otp::receive([](T& m) { return std::move(m); },
-                      otp::after(patience(), []() -> T {
+  return otp::receive([](T& m) { return std::move(m); }, otp::after(patience(), []() -> T {
                         throw std::runtime_error("no message of the type that this test waits for");
                       }));
 }
@@ -121,22 +120,24 @@ inline bool mailbox_empty() {
 /// Waits for the end of a process: its reason, `noproc` if it had ended before.
 inline otp::exit_reason end_of(otp::pid process) {
   otp::ref r = otp::monitor(process);
-  return otp::receive(otp::when([&](const otp::down& d) { return d.reference == r; },
-                                [](otp::down& d) { return d.reason; }),
-                      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("it does not end"); }));
+  return otp::receive(
+      otp::when([&](const otp::down& d) { return d.reference == r; }, [](otp::down& d) { return d.reason; }),
+      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("it does not end"); }));
 }
 /// The reason in the `down` of one monitor.
 inline otp::exit_reason reason_of(otp::ref monitor) {
-  return otp::receive(otp::when([&](const otp::down& d) { return d.reference == monitor; },
-                                [](otp::down& d) { return d.reason; }),
-                      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("no down came"); }));
+  return otp::receive(
+      otp::when([&](const otp::down& d) { return d.reference == monitor; }, [](otp::down& d) { return d.reason; }),
+      otp::after(patience(), []() -> otp::exit_reason { throw std::runtime_error("no down came"); }));
 }
 
 /// Waits for ever.
 [[noreturn]] inline void rest() {
   for (;;) otp::receive(otp::when([](const std::monostate&) { return false; }, [](const std::monostate&) {}));
 }
-inline otp::pid sleeper() { return otp::spawn([] { rest(); }); }
+inline otp::pid sleeper() {
+  return otp::spawn([] { rest(); });
+}
 
 /// A process that traps exits and hands its EXIT messages to whoever made it, as {its own pid, message}.
 struct trapped {

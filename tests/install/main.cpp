@@ -4,7 +4,10 @@
 #include <cstdlib>
 
 struct doubler {
-  struct twice { using reply = int; int value; };
+  struct twice {
+    using reply = int;
+    int value;
+  };
   int handle_call(const twice& request) { return request.value * 2; }
 };
 
