@@ -232,6 +232,10 @@ template <class T, class... Args>
 concept has_start_link = requires(Args... args) {
   { T::start_link(std::move(args)...) } -> start_result;
 };
+/// Function objects and pointers that may hold nothing; a lambda never does.
+template <class F>
+concept can_be_empty = std::is_pointer_v<F> || (std::is_class_v<F> && std::is_constructible_v<bool, const F&> &&
+                                                !requires(const F& f) { +f; });
 /// What its static init returns makes a type a supervisor: see supervisor.hpp, dynamic_supervisor.hpp.
 template <class R>
 struct supervisor_init_result {
@@ -349,7 +353,7 @@ class child_spec {
     requires std::copy_constructible<std::decay_t<F>> &&
              detail::start_result<std::decay_t<std::invoke_result_t<const std::decay_t<F>&>>>
   child_spec& start(F&& function) & {
-    if constexpr (requires { static_cast<bool>(function); } && !std::is_convertible_v<F, void (*)()>) {
+    if constexpr (detail::can_be_empty<std::remove_cvref_t<F>>) {
       if (!static_cast<bool>(function)) {
         set_starter({});
         return *this;
