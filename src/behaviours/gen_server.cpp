@@ -324,6 +324,8 @@ void server_core::run_request(request_envelope* r) {
   }
   if (!take_request(*r)) {
     count_expired();
+    request_state expected = request_state::pending;
+    r->progress.compare_exchange_strong(expected, request_state::abandoned);  // skipped, not lost
     return drop_request(r, nullptr);
   }
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call

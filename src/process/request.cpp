@@ -268,10 +268,17 @@ struct call_guard {
   }
 };
 
-// Nobody else has it, and it is unanswered: a mailbox has dropped it.
+// Nobody else has it, and it is unanswered and was not skipped: a mailbox has dropped it.
 bool lost(const request_envelope& r) noexcept {
   return r.references.load(std::memory_order_acquire) == 1 &&
          r.progress.load(std::memory_order_relaxed) == request_state::pending;
+}
+
+// System requests are signals: a full mailbox does not refuse them.
+send_status send_past_limits(runtime_core& core, pid to, request_envelope* r) {
+  if (deliver(core, to, r)) return send_status::sent;
+  drop_answered(r);
+  return send_status::no_process;
 }
 
 nanos deadline_from(nanos start, duration timeout) noexcept {
@@ -313,7 +320,7 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   p.edge.store(edge_word(to, r->number));
   call_guard guard{p, r};
   callee.r = nullptr;  // taken by send_user, also when it refuses or throws
-  send_status status = send_user(core, to, r);
+  send_status status = r->type->kind == signal::system ? send_past_limits(core, to, r) : send_user(core, to, r);
   if (status == send_status::no_process) return exit_reason(reason::noproc);
   if (status == send_status::refused) return mailbox_full("reject");
   if (lost(*r)) return mailbox_full("drop");

@@ -176,7 +176,8 @@ struct receive_wait : wait_state {
   std::size_t count;
 
   bool of_type(std::size_t i, const envelope& e) const {
-    return e.type->kind == signal::message && (!patterns[i].type || patterns[i].type == e.type);
+    if (patterns[i].type) return patterns[i].type == e.type;
+    return e.type->kind == signal::message || e.type->kind == signal::reply;  // any message: responses are some too
   }
   std::size_t match(const envelope& e) const {
     for (std::size_t i = 0; i < count; ++i)

@@ -346,6 +346,7 @@ TEST(gen_server_call, a_foreign_thread_calls_through_the_runtime) {
   EXPECT_EQ(rt.call(otp::via<desk>(registry, "k"), desk::add{4}), 4);
   EXPECT_EQ(rt.try_call(otp::name<desk>("nobody"), desk::add{1}).error().cause(), noproc);
   EXPECT_EQ(rt.try_call(d, desk::silent{}, 1ms).error().cause(), otp::reason::timeout);
+  EXPECT_EQ(rt.try_call(d, desk::silent{}, 0ms).error().cause(), otp::reason::timeout);
   EXPECT_THROW(rt.call(d, desk::add{1}, -1ms), otp::bad_argument);
   EXPECT_EQ(cause_that([&] { rt.call(d, desk::die{.why = "so"}); }), otp::exit_reason("so"));
   EXPECT_EQ(cause_that([&] { rt.call(d, desk::add{1}); }), noproc);
@@ -355,6 +356,17 @@ TEST(gen_server_call, a_foreign_thread_calls_through_the_runtime) {
   EXPECT_TRUE(rt.stop().clean());
   EXPECT_EQ(rt.try_call(global_desk(), desk::add{0}).error().cause(), noproc);
 }
+// A request that its server skipped at once was taken for one that the mailbox had dropped.
+// covers: GS-026
+TEST(gen_server_call, with_no_time_at_all_is_a_timeout_on_threads_too) {
+  EXPECT_EQ(threaded([] {
+              auto d = gen_server::start<desk>().value();
+              for (int i = 0; i < 2000; ++i)
+                EXPECT_EQ(otp::try_call(d, desk::silent{}, 0s).error().cause(), otp::reason::timeout);
+            }),
+            normal);
+}
+
 // covers: GS-025
 TEST(gen_server_call, a_worker_of_one_runtime_may_not_be_blocked_by_a_call_into_another) {
   otp::runtime other({.workers = 1});
