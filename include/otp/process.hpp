@@ -145,7 +145,8 @@ send_status send(ref alias, T&& value) {
 /// Sends to a registered name. Errors: bad_argument if nobody is registered under it.
 template <class T>
 send_status send(std::string_view name, T&& value) {
-  return detail::send_envelope(detail::pid_of_name(name), detail::make_envelope(std::forward<T>(value)));
+  pid holder = detail::pid_of_name(name);  // before there is a message that would be lost
+  return detail::send_envelope(holder, detail::make_envelope(std::forward<T>(value)));
 }
 
 // ---- ending ------------------------------------------------------------------------------------------------------

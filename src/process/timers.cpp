@@ -268,8 +268,11 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
     }
     switch (r.action) {
       case timer_request::what::send: {
-        return to ? send_user(core_, to, std::exchange(message, nullptr)) != send_status::no_process
-                  : (destroy(std::exchange(message, nullptr)), false);
+        if (to) return send_user(core_, to, std::exchange(message, nullptr)) != send_status::no_process;
+        core_.count(counter::sent);  // to a name that nobody has now
+        core_.count(counter::dead);
+        destroy(std::exchange(message, nullptr));
+        return false;
       }
       case timer_request::what::exit:
         if (!to) return false;
