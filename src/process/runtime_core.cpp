@@ -227,8 +227,11 @@ std::uint64_t next_generation() {
 }  // namespace
 
 exit_reason current_reason() noexcept {
+  std::vector<void*> frames = take_throw_site();
   try {
-    return exit_reason::of_current_exception();
+    exit_reason why = exit_reason::of_current_exception();
+    if (why.what() != exit_reason::kind::error || frames.empty()) return why;
+    return exit_reason::of_error(why.error_type(), std::string(why.text()), std::move(frames));
   } catch (...) {
     return exit_reason(exit_reason::kind::system_limit);
   }

@@ -132,6 +132,10 @@ struct runtime_core {
   std::atomic<unsigned> waiting_for_all{0};
   std::map<std::uint64_t, exit_reason> awaited_ends;  // guarded by ends_lock
 
+  // Where the last exception of a process was thrown, while it is on its way: throw_site.cpp.
+  std::mutex throw_sites_lock;
+  std::unordered_map<std::uint64_t, std::vector<void*>> throw_sites;  // by pid; guarded by throw_sites_lock
+
   // Services: read by anyone; the list only grows until the runtime ends.
   std::atomic<runtime_service*> services{nullptr};
   std::mutex services_lock;  // makers
@@ -279,6 +283,12 @@ bool in_flight_is_ours() noexcept;
 
 /// As exit_reason::of_current_exception(); without memory for the details it is a plain system_limit.
 exit_reason current_reason() noexcept;
+/// Nobody throws it; a catch clause for it notes where other exceptions were thrown, if the runtime records that.
+struct throw_site_probe {
+  virtual void never_defined();
+};
+/// The frames of the exception that the caller has just caught; empty unless they are recorded.
+std::vector<void*> take_throw_site() noexcept;
 
 /// Runs user code: what it threw is the reason, `unwind` the process's fate. Empty: it returned.
 template <class F>
@@ -289,6 +299,8 @@ std::optional<exit_reason> guarded(process& p, F&& code) {
     code();
   } catch (const unwind&) {
     unwound = true;
+  } catch (const throw_site_probe&) {
+    // Never: see throw_site.cpp.
   } catch (...) {
     reason = current_reason();
   }

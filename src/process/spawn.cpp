@@ -10,6 +10,9 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
+#include "runtime/stall_probe.hpp"
+
+#include <algorithm>
 
 #include <unistd.h>
 
@@ -88,12 +91,19 @@ std::optional<exit_reason> user(process& p, F&& code) {
 void report_crash(runtime_core& core, process& p, const exit_reason& why) {
   // Like proc_lib: what ended by its own doing and abnormally is reported; exit signals are not.
   if (p.dying || p.reported || why.is_expected()) return;
-  core.emit({.what = "crash",
-             .severity = severity::error,
-             .process = p.self(),
-             .name = core.describe(p.self()),
-             .reason = why,
-             .fields = {{"type", std::string(p.body ? p.body->type() : std::string_view())}}});
+  event e{.what = "crash",
+          .severity = severity::error,
+          .process = p.self(),
+          .name = core.describe(p.self()),
+          .reason = why,
+          .fields = {{"type", std::string(p.body ? p.body->type() : std::string_view())}}};
+  if (const std::vector<void*>* frames = why.backtrace(); frames && !frames->empty()) {
+    stall_trace trace;
+    trace.count = std::min(frames->size(), trace.frames.size());
+    std::copy_n(frames->begin(), trace.count, trace.frames.begin());
+    e.fields.emplace_back("thrown_at", trace.text());
+  }
+  core.emit(std::move(e));
 }
 
 // The process is over: its body goes, then it is taken out of the world. Runs on the stack it ended on.

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <unwind.h>
 
 using namespace conformance;
 
@@ -106,6 +107,56 @@ TEST(process_exit, an_uncaught_error_is_the_reason_with_its_type_and_text) {
                 }
               }),
               otp::reason::error("std::invalid_argument", "first"));
+  });
+}
+
+namespace {
+[[gnu::noinline]] void thrower(int depth) {
+  if (depth == 0) throw std::runtime_error("deep inside");
+  thrower(depth - 1);
+  asm volatile("");  // no tail call
+}
+bool inside(void* address, void (*function)(int)) {
+  return _Unwind_FindEnclosingFunction(static_cast<char*>(address) - 1) == reinterpret_cast<void*>(function);
+}
+}  // namespace
+
+// covers: PROC-034
+TEST(process_exit, the_reason_of_an_error_holds_the_stack_trace_if_the_runtime_records_them) {
+  auto body = [] {
+    auto trace_of = [](otp::ref m) {
+      otp::exit_reason why = reason_of(m);
+      EXPECT_EQ(why, otp::reason::error("std::runtime_error", "deep inside")) << "equal with and without";
+      return why.backtrace() ? *why.backtrace() : std::vector<void*>();
+    };
+    auto trace = trace_of(otp::spawn_monitor([] { thrower(3); }).monitor);
+    ASSERT_GE(trace.size(), 5u);
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(inside(trace[i], thrower)) << "frame " << i;
+    EXPECT_FALSE(inside(trace[4], thrower));
+    // What was caught inside is no part of it; and a process that waits while it unwinds keeps its own.
+    struct waits_at_end {
+      ~waits_at_end() { otp::sleep(10ms); }
+    };
+    auto slow = otp::spawn_monitor([] {
+      try {
+        thrower(9);
+      } catch (const std::exception&) {
+      }
+      waits_at_end w;
+      thrower(1);
+    });
+    otp::sleep(5ms);
+    auto quick = otp::spawn_monitor([] { thrower(5); });
+    trace = trace_of(quick.monitor);
+    EXPECT_EQ(std::count_if(trace.begin(), trace.end(), [](void* f) { return inside(f, thrower); }), 6);
+    trace = trace_of(slow.monitor);
+    EXPECT_EQ(std::count_if(trace.begin(), trace.end(), [](void* f) { return inside(f, thrower); }), 2);
+  };
+  seeded(body, 1, {.record_backtraces = true});
+  EXPECT_EQ(threaded(body, {.workers = 2, .record_backtraces = true}), normal);
+  seeded([] {
+    otp::exit_reason why = reason_of(otp::spawn_monitor([] { thrower(3); }).monitor);
+    EXPECT_TRUE(!why.backtrace() || why.backtrace()->empty()) << "not unless asked for";
   });
 }
 
