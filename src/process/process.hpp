@@ -90,6 +90,9 @@ struct process_extra {
   flat_table<std::pair<std::uint64_t, std::uint64_t>, envelope*>
       monitored_by;                                // {watcher, number} -> its down message, owned
   flat_table<std::uint64_t, std::uint8_t> timers;  // aimed at me, by number
+  std::uint64_t last_timer = 0;                    // of those that I set, the one that expires last
+  nanos last_timer_at = -1;                        // when
+  unsigned timers_on = 0;                          // the worker whose wheel they are in
   std::vector<std::pair<term, term>> dictionary;
   std::string label;
   wait_timer* waits = nullptr;

@@ -4,10 +4,13 @@
 // 1. An entry's `state` changes under its shard's lock only: armed -> firing by the expiry, armed -> free by a cancel
 //    that still gets it out of the wheel, armed or firing -> cancelled by one that does not; the expiry then frees it.
 //    So when a cancel says that a timer was pending, its message does not come.
-// 2. Entries are reused, never freed before the table: who holds a stale reference finds another generation.
+// 2. Entries are reused, never freed before the table: who holds a stale reference finds another generation. One that
+//    is being set up is free, not among the unused, and known to who sets it up only.
 // 3. A shard's lock is taken before a wheel's, never the other way round, and never while user code runs.
 // 4. A target that is a process lists its timers (process_extra::timers), told by signals when somebody else set or
 //    cancelled them; when it ends it takes them out.
+// 5. The timers that a process sets are in one wheel as long as one of them may be pending (process_extra::timers_on),
+//    and a wheel has one driver at a time: so they fire in the order of their expiry.
 #pragma once
 #include "process/runtime_core.hpp"
 
@@ -41,6 +44,9 @@ class timer_table {
     std::vector<std::uint32_t> unused;            // guarded by lock; room for all of entries
   };
 
+  worker* wheel_for(process& me, std::uint64_t number, const timer_request& request);
+  bool is_pending(std::uint64_t number) noexcept;
+  entry& reserve(shard&, unsigned number_of_shard);
   static void fired(timer& t) noexcept;
   void expire(entry& e) noexcept;
   /// False: the timer has no target any more.

@@ -32,12 +32,61 @@ timer_table::entry* timer_table::find(shard& s, std::uint64_t number) noexcept {
   return e->number == number && e->now != state::free ? e : nullptr;
 }
 
+// The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same wheel,
+// wherever the process runs by now: so they come in the order of their expiry.
+worker* timer_table::wheel_for(process& me, std::uint64_t number, const timer_request& request) {
+  nanos when = request.every.count() > 0 ? never : request.when.time_since_epoch().count();
+  runtime_section section(me);
+  process_extra& extra = me.more();
+  if (extra.last_timer_at < core_.sched.now() && !is_pending(extra.last_timer)) {
+    extra.timers_on = scheduler::current()->number;
+    extra.last_timer = 0;
+  }
+  if (extra.last_timer == 0 || extra.last_timer_at <= when) {
+    extra.last_timer = number;
+    extra.last_timer_at = when;
+  }
+  return &core_.sched.shard(extra.timers_on);
+}
+
+bool timer_table::is_pending(std::uint64_t number) noexcept {
+  if (number == 0) return false;
+  shard& s = shard_of(number);
+  std::lock_guard lock(s.lock);
+  return find(s, number) != nullptr;
+}
+
 // Under the shard's lock. What the request owns has been taken out.
 void timer_table::free_entry(shard& s, entry& e) noexcept {
   e.now = state::free;
   e.number = (e.number + (std::uint64_t{1} << (shard_bits + place_bits))) | timer_mark;
   s.unused.push_back(place_of(e.number));  // never allocates: capacity for every entry
   armed_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// An entry that nobody else knows: free, and not among the unused.
+timer_table::entry& timer_table::reserve(shard& s, unsigned number_of_shard) {
+  std::lock_guard lock(s.lock);
+  if (s.unused.empty()) {
+    if (s.entries.size() >= (1U << place_bits))
+      throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
+    s.entries.push_back(std::make_unique<entry>());
+    try {
+      s.unused.reserve(s.entries.capacity());
+    } catch (...) {
+      s.entries.pop_back();
+      throw;
+    }
+    entry& fresh = *s.entries.back();
+    fresh.table = this;
+    fresh.fire = fired;
+    fresh.number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) | (s.entries.size() - 1) << shard_bits |
+                   number_of_shard;
+    return fresh;
+  }
+  entry& old = *s.entries[s.unused.back()];
+  s.unused.pop_back();
+  return old;
 }
 
 ref timer_table::arm(timer_request request) {
@@ -51,74 +100,40 @@ ref timer_table::arm(timer_request request) {
       if (r.payload) destroy(r.payload);
     }
   } guard{request};
-  entry* e = nullptr;
-  std::uint64_t number = 0;
-  {
-    std::lock_guard lock(s.lock);
-    if (s.unused.empty()) {
-      if (s.entries.size() >= (1U << place_bits))
-        throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
-      s.unused.reserve(std::max<std::size_t>(s.entries.capacity(), s.entries.size() + 1));
-      s.entries.push_back(std::make_unique<entry>());
-      s.unused.reserve(s.entries.capacity());
-      entry& fresh = *s.entries.back();
-      fresh.table = this;
-      fresh.fire = fired;
-      fresh.number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) | (s.entries.size() - 1) << shard_bits |
-                     number_of_shard;
-      s.unused.push_back(static_cast<std::uint32_t>(s.entries.size() - 1));
-    }
-    e = s.entries[s.unused.back()].get();
-    number = e->number;
-  }
+  entry& e = reserve(s, number_of_shard);
+  std::uint64_t number = e.number;
   ref reference(me ? me->self() : pid(), number);
-  bool to_self = me && request.to == me->self();
-  envelope* payload = request.wrap ? make_envelope(timer_expired{reference, std::move(request.wrapped)}) : nullptr;
-  control_envelope* tell = nullptr;
+  pid target = request.to;
+  bool to_self = me && target == me->self();
+  worker* on = nullptr;
   try {
-    if (request.to && !to_self) tell = new control_envelope(&timer_set_type, reference.owner(), number);
+    if (request.wrap) request.payload = make_envelope(timer_expired{reference, std::move(request.wrapped)});
+    if (me) on = wheel_for(*me, number, request);
+    // The target hears of the timer before it can fire, and of its end behind that.
     if (to_self) {
       runtime_section section(*me);
       me->more().timers.insert(number, 0);
+    } else if (target) {
+      auto* tell = new control_envelope(&timer_set_type, reference.owner(), number);
+      if (!deliver(core_, target, tell)) destroy(tell);
     }
   } catch (...) {
-    if (payload) destroy(payload);
-    if (tell) destroy(tell);
+    std::lock_guard lock(s.lock);
+    s.unused.push_back(place_of(number));
     throw;
   }
-  if (payload) request.payload = payload;
-  pid target = request.to;
   {
     std::lock_guard lock(s.lock);
-    if (s.unused.empty() || s.entries[s.unused.back()].get() != e || e->number != number) {
-      // Only a foreign thread shares its shard; somebody else took the entry. Start again.
-      e = nullptr;
-    } else {
-      s.unused.pop_back();
-      e->request = std::move(request);
-      request.payload = nullptr;
-      e->now = state::armed;
-      armed_.fetch_add(1, std::memory_order_relaxed);
-      core_.sched.arm(*e, e->request.when.time_since_epoch().count());
-    }
-  }
-  if (!e) {
-    if (to_self) {
-      runtime_section section(*me);
-      me->extra->timers.erase(number);
-    }
-    if (tell) destroy(tell);
-    if (request.wrap) {
-      request.wrapped = static_cast<value_envelope<timer_expired>*>(request.payload)->value.payload;
-      destroy(std::exchange(request.payload, nullptr));
-    }
-    timer_request again = std::move(request);
+    e.request = std::move(request);
     request.payload = nullptr;
-    return arm(std::move(again));
+    e.now = state::armed;
+    armed_.fetch_add(1, std::memory_order_relaxed);
+    core_.sched.arm(e, e.request.when.time_since_epoch().count(), on);
   }
-  if (tell && !deliver(core_, target, tell)) {
-    destroy(tell);
-    target_ended(number);
+  // One that ends closes its inbox and then takes its timers out: it found this one, or is seen to be closed here.
+  if (target && !to_self) {
+    process* there = core_.table.find(target);
+    if (!there || there->in.closed()) target_ended(number);
   }
   return reference;
 }
@@ -239,7 +254,7 @@ void timer_table::expire(entry& e) noexcept {
         when += (now - when) / period * period + (when == now ? 0 : period);
       e.request.when = instant(duration(when));
       e.now = state::armed;
-      core_.sched.arm(e, when);
+      core_.sched.arm(e, when, &core_.sched.shard(e.shard.load(std::memory_order_relaxed)));  // the wheel it was in
       return;
     }
     done = std::move(e.request);

@@ -454,17 +454,20 @@ void scheduler::refresh(worker& w) {
 }
 
 void scheduler::run_timers(worker&, worker& of, nanos now) {
-  for (int i = 0; i < timer_burst; ++i) {
-    if (of.next_timer.load(std::memory_order_relaxed) > now) return;
+  if (of.next_timer.load(std::memory_order_relaxed) > now) return;
+  // One driver at a time, so that what fires arrives in the order of the wheel also while others help out.
+  if (of.driven.exchange(true, std::memory_order_acquire)) return;
+  for (int i = 0; i < timer_burst && of.next_timer.load(std::memory_order_relaxed) <= now; ++i) {
     timer* due = nullptr;
     {
       std::lock_guard lock(of.timers_lock);
       due = static_cast<timer*>(of.wheel.expire(now));
       of.next_timer.store(of.wheel.next_expiry(), std::memory_order_relaxed);  // written under the lock
     }
-    if (!due) return;
+    if (!due) break;
     due->fire(*due);
   }
+  of.driven.store(false, std::memory_order_release);
 }
 
 bool scheduler::anything_for(worker& w) {
@@ -585,10 +588,11 @@ void scheduler::make_ready_last(runnable& r) noexcept { make_ready(r); }
 
 // ---- timers ------------------------------------------------------------------------------------------------------
 
-void scheduler::arm(timer& t, nanos deadline) {
+void scheduler::arm(timer& t, nanos deadline, worker* on) {
   worker* w = current();
-  bool foreign = !w || &w->owner != this;
-  worker& of = foreign ? *workers_[0] : *w;
+  if (w && &w->owner != this) w = nullptr;
+  worker& of = on ? *on : w ? *w : *workers_[0];
+  bool foreign = &of != w;
   bool sooner = false;
   {
     std::lock_guard lock(of.timers_lock);

@@ -110,6 +110,7 @@ struct alignas(64) worker {
 
   // Timers: guarded by `timers_lock`, so that a spare can drive a stalled worker's.
   alignas(64) spin_lock timers_lock;
+  std::atomic<bool> driven{false};  // somebody fires what is due
   timer_wheel wheel;
   std::atomic<nanos> next_timer{never};  // at most the earliest deadline in the wheel
 
@@ -213,7 +214,8 @@ class scheduler {
   /// Leaves the running stack for good. If its code did not end (containment), it is kept or retired, not reused.
   [[noreturn]] void abandon_stack(dead_stack what);
 
-  void arm(timer&, nanos deadline);
+  /// In the wheel of worker `on`, or of the calling one. Timers of one wheel fire in the order of their deadlines.
+  void arm(timer&, nanos deadline, worker* on = nullptr);
   bool disarm(timer&) noexcept;  ///< true: it had not fired and will not
   /// Fires every timer that is still armed: for an owner that goes, whose timers find nobody any more.
   void drop_timers() noexcept;

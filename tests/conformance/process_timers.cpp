@@ -1,6 +1,9 @@
 // Timers that send a message: when it comes, reading, cancelling, targets and what is left of them.
 #include "conformance/support.hpp"
 
+#include <otp/gen_server.hpp>
+
+#include <map>
 #include <set>
 
 using namespace conformance;
@@ -246,6 +249,53 @@ TEST(process_timers, timers_of_one_process_for_one_target_come_in_the_order_of_t
                 for (int i = 1; i <= 9; ++i) ASSERT_EQ(next<int>(), i);
               }
             }),
+            normal);
+}
+
+namespace {
+// A server has no thread of its own: from one message to the next it may be on another worker.
+struct arms_timers {
+  struct arm {
+    otp::instant when;
+    otp::pid target;
+    int number;
+  };
+  void handle_cast(const arm& a) {
+    otp::send_at(a.when, a.target, std::pair(otp::self(), a.number));
+    // Work, so that other workers come and take the next server.
+    for (int i = 0; i < 200; ++i) asm volatile("");
+  }
+};
+}  // namespace
+
+// covers: PROC-116
+TEST(process_timers, the_order_holds_for_a_process_that_moves_between_workers) {
+  EXPECT_EQ(threaded(
+                [] {
+                  constexpr std::size_t servers = 8;
+                  constexpr int timers = 400;
+                  std::vector<otp::server<arms_timers>> all;
+                  for (std::size_t i = 0; i < servers; ++i) all.push_back(otp::gen_server::start<arms_timers>().value());
+                  auto start = otp::now() + 1ms;
+                  otp::pid me = otp::self();
+                  // Two drivers, so that the messages come from two workers.
+                  for (std::size_t half = 0; half < 2; ++half)
+                    otp::spawn([=] {
+                      for (int n = 0; n < timers; ++n) {
+                        for (std::size_t i = half; i < servers; i += 2)
+                          otp::cast(all[i], arms_timers::arm{start + n * 10us, me, n});
+                        if (n % 4 == 0) otp::yield();
+                      }
+                    });
+                  std::map<otp::pid, int> last;
+                  for (std::size_t i = 0; i < servers * timers; ++i) {
+                    auto [who, n] = next<std::pair<otp::pid, int>>();
+                    // Timers that were due when they were set have no order among those that were not.
+                    ASSERT_GE(n, last[who]);
+                    last[who] = n;
+                  }
+                },
+                {.workers = 4}),
             normal);
 }
 
