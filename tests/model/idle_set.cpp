@@ -6,11 +6,18 @@ using otp::detail::idle_set_orders;
 
 namespace {
 
-// Where a worker may deviate from the rules of idle_set.hpp; the models must notice each of them.
+// The production orders, to be weakened one at a time.
+struct orders {
+  static inline std::memory_order announced = idle_set_orders::announced;
+  static inline std::memory_order published = idle_set_orders::published;
+  static inline std::memory_order retracted = idle_set_orders::retracted;
+};
+
+// What a worker owes to the rules of idle_set.hpp, to be left out one at a time.
 struct rules {
-  bool look_after_announce = true;  // rule 3
-  bool pass_on_claim = true;        // rule 5
-  bool publish_loot = true;         // rule 5
+  static inline bool look_after_announce = true;  // rule 3
+  static inline bool pass_on_claim = true;        // rule 5
+  static inline bool publish_loot = true;         // rule 5
 };
 
 // The least that can be a source of work: a number of things to do.
@@ -31,9 +38,9 @@ class counter {
   model::atomic<int> things_{0};
 };
 
-template <class Orders, unsigned Workers>
+template <unsigned Workers>
 struct machine {
-  otp::detail::idle_set<model::sync, Orders> idle;
+  otp::detail::idle_set<model::sync, orders> idle;
   std::array<otp::detail::parker<model::sync>, Workers> parkers;
 
   void wake_one() {
@@ -44,30 +51,28 @@ struct machine {
   // The loop of a worker up to the moment when it has something to run. `take` takes one thing, `more` tells whether
   // there is more, `loot` whether the worker has something in its own queue that others do not know of.
   template <class Take, class More, class Loot>
-  void find_work(unsigned me, rules keep, Take take, More more, Loot loot) {
+  void find_work(unsigned me, Take take, More more, Loot loot) {
     bool claimed = false;
     while (!take()) {
       idle.announce(me);
-      const bool found = keep.look_after_announce && take();
+      const bool found = rules::look_after_announce && take();
       if (!found) parkers[me].park();
       if (!idle.retract(me)) claimed = true;
       if (found) break;
     }
-    if ((claimed && keep.pass_on_claim && more()) || (keep.publish_loot && loot())) wake_one();
+    if ((claimed && rules::pass_on_claim && more()) || (rules::publish_loot && loot())) wake_one();
   }
 };
 
 // Publishers of one thing each against one worker that does them all.
-template <class Orders, unsigned Publishers, bool Look = true>
-struct one_worker : rl::test_suite<one_worker<Orders, Publishers, Look>, Publishers + 1> {
-  machine<Orders, 1> m;
+template <unsigned Publishers>
+struct one_worker : rl::test_suite<one_worker<Publishers>, Publishers + 1> {
+  machine<1> m;
   counter work;
   void thread(unsigned thread) {
     if (thread == Publishers) {
       for (unsigned done = 0; done < Publishers; ++done) {
-        m.find_work(
-            0, {.look_after_announce = Look}, [&] { return work.take(); }, [&] { return work.any(); },
-            [] { return false; });
+        m.find_work(0, [&] { return work.take(); }, [&] { return work.any(); }, [] { return false; });
       }
     } else {
       work.publish(1);
@@ -77,13 +82,12 @@ struct one_worker : rl::test_suite<one_worker<Orders, Publishers, Look>, Publish
 };
 
 // The same with the worker's own queue, which nobody else may serve: the publisher claims that worker.
-template <class Orders>
-struct own_work : rl::test_suite<own_work<Orders>, 2> {
-  machine<Orders, 2> m;
+struct own_work : rl::test_suite<own_work, 2> {
+  machine<2> m;
   counter work;
   void thread(unsigned thread) {
     if (thread == 1) {
-      m.find_work(1, {}, [&] { return work.take(); }, [&] { return work.any(); }, [] { return false; });
+      m.find_work(1, [&] { return work.take(); }, [&] { return work.any(); }, [] { return false; });
     } else {
       work.publish(1);
       if (m.idle.claim(1)) m.parkers[1].unpark();
@@ -92,13 +96,12 @@ struct own_work : rl::test_suite<own_work<Orders>, 2> {
 };
 
 // any() instead of a claim: false means that the worker will find the work itself.
-template <class Orders>
-struct asked_first : rl::test_suite<asked_first<Orders>, 2> {
-  machine<Orders, 1> m;
+struct asked_first : rl::test_suite<asked_first, 2> {
+  machine<1> m;
   counter work;
   void thread(unsigned thread) {
     if (thread == 1) {
-      m.find_work(0, {}, [&] { return work.take(); }, [&] { return work.any(); }, [] { return false; });
+      m.find_work(0, [&] { return work.take(); }, [&] { return work.any(); }, [] { return false; });
     } else {
       work.publish(1);
       if (m.idle.any()) m.wake_one();
@@ -108,9 +111,8 @@ struct asked_first : rl::test_suite<asked_first<Orders>, 2> {
 
 // Two workers that each take one thing and are then stuck with it for ever; two things, published one after the other
 // by somebody who is stuck afterwards too. Nothing may wait behind a stuck worker while the other one sleeps.
-template <class Orders, bool Pass = true>
-struct two_workers : rl::test_suite<two_workers<Orders, Pass>, 3> {
-  machine<Orders, 2> m;
+struct two_workers : rl::test_suite<two_workers, 3> {
+  machine<2> m;
   counter work;
   void thread(unsigned thread) {
     if (thread == 2) {
@@ -119,9 +121,7 @@ struct two_workers : rl::test_suite<two_workers<Orders, Pass>, 3> {
       work.publish(1);
       m.wake_one();
     } else {
-      m.find_work(
-          thread, {.pass_on_claim = Pass}, [&] { return work.take(); }, [&] { return work.any(); },
-          [] { return false; });
+      m.find_work(thread, [&] { return work.take(); }, [&] { return work.any(); }, [] { return false; });
     }
   }
 };
@@ -129,13 +129,13 @@ struct two_workers : rl::test_suite<two_workers<Orders, Pass>, 3> {
 // The same with run queues. The publisher has `Items` processes in its own queue, tells once, runs one itself where
 // there are three, and is stuck. A worker that steals two of three has one that nobody can see until it has arrived in
 // its own queue.
-template <class Orders, unsigned Items, bool Publish = true>
-struct stealing : rl::test_suite<stealing<Orders, Items, Publish>, 3> {
+template <unsigned Items>
+struct stealing : rl::test_suite<stealing<Items>, 3> {
   struct process {
     model::var<int> runs{0};
   };
   using queue = otp::detail::run_queue<process, model::sync, 4>;
-  machine<Orders, 2> m;
+  machine<2> m;
   std::array<process, Items> processes;
   std::array<queue, 3> queues;
 
@@ -149,7 +149,7 @@ struct stealing : rl::test_suite<stealing<Orders, Items, Publish>, 3> {
     queue& mine = queues[thread];
     process* running = nullptr;
     m.find_work(
-        thread, {.publish_loot = Publish},
+        thread,
         [&] {
           running = mine.pop();
           if (running == nullptr) running = queues[2].steal(mine);
@@ -169,9 +169,8 @@ struct stealing : rl::test_suite<stealing<Orders, Items, Publish>, 3> {
 };
 
 // A worker that wakes by itself from time to time, as it does for timers, and takes its announcement back.
-template <class Orders>
-struct impatient : rl::test_suite<impatient<Orders>, 2> {
-  machine<Orders, 1> m;
+struct impatient : rl::test_suite<impatient, 2> {
+  machine<1> m;
   counter work;
   void thread(unsigned thread) {
     if (thread == 1) {
@@ -196,49 +195,34 @@ struct impatient : rl::test_suite<impatient<Orders>, 2> {
   }
 };
 
-// clang-format off
-struct announced_acq_rel : idle_set_orders { static constexpr auto announced = std::memory_order::acq_rel; };
-struct announced_acquire : idle_set_orders { static constexpr auto announced = std::memory_order::acquire; };
-struct announced_release : idle_set_orders { static constexpr auto announced = std::memory_order::release; };
-struct announced_relaxed : idle_set_orders { static constexpr auto announced = std::memory_order::relaxed; };
-struct published_acq_rel : idle_set_orders { static constexpr auto published = std::memory_order::acq_rel; };
-struct published_acquire : idle_set_orders { static constexpr auto published = std::memory_order::acquire; };
-struct published_release : idle_set_orders { static constexpr auto published = std::memory_order::release; };
-struct published_relaxed : idle_set_orders { static constexpr auto published = std::memory_order::relaxed; };
-struct retracted_relaxed : idle_set_orders { static constexpr auto retracted = std::memory_order::relaxed; };
-// clang-format on
-
-template <class Orders>
-void mutant(model::report& report, const char* name) {
-  report.mutant<one_worker<Orders, 1>, two_workers<Orders>>(name, {.switches = 4, .random = 200'000});
-}
-
 }  // namespace
 
 int main() {
-  using right = idle_set_orders;
   model::report report;
-  report.check<one_worker<right, 1>>("one publisher, one worker");
-  report.check<one_worker<right, 2>>("two publishers, one worker", {.switches = 3});
-  report.check<own_work<right>>("work for one worker only");
-  report.check<asked_first<right>>("any() before a claim");
-  report.check<impatient<right>>("a worker that wakes by itself");
-  report.check<two_workers<right>>("two workers, stuck after one thing each", {.switches = 3});
-  report.check<stealing<right, 2>>("two workers steal one each", {.switches = 2});
-  report.check<stealing<right, 3>>("two workers steal, the second from the first", {.switches = 2, .random = 300'000});
+  report.check<one_worker<1>>("one publisher, one worker");
+  report.check<one_worker<2>>("two publishers, one worker", {.switches = 3});
+  report.check<own_work>("work for one worker only");
+  report.check<asked_first>("any() before a claim");
+  report.check<impatient>("a worker that wakes by itself");
+  report.check<two_workers>("two workers, stuck after one thing each", {.switches = 3});
+  report.check<stealing<2>>("two workers steal one each", {.switches = 2});
+  report.check<stealing<3>>("two workers steal, the second from the first", {.switches = 2, .random = 300'000});
 
-  report.misuse<one_worker<right, 1, false>>("no look after announce");
-  report.misuse<two_workers<right, false>>("a claimed worker does not pass it on", {.switches = 3});
-  report.misuse<stealing<right, 3, false>>("loot is not published", {.switches = 3});
+  report.misuse<one_worker<1>>("a worker does not look after announce", rules::look_after_announce);
+  report.misuse<two_workers>("a claimed worker does not pass it on", rules::pass_on_claim, {.switches = 3});
+  report.misuse<stealing<3>>("loot is not published", rules::publish_loot, {.switches = 3});
 
-  mutant<announced_acq_rel>(report, "announced is acq_rel");
-  mutant<announced_acquire>(report, "announced is acquire");
-  mutant<announced_release>(report, "announced is release");
-  mutant<announced_relaxed>(report, "announced is relaxed");
-  mutant<published_acq_rel>(report, "published is acq_rel");
-  mutant<published_acquire>(report, "published is acquire");
-  mutant<published_release>(report, "published is release");
-  mutant<published_relaxed>(report, "published is relaxed");
-  mutant<retracted_relaxed>(report, "retracted is relaxed");
+  const auto mutant = [&](const char* name, std::memory_order& field, std::memory_order weaker) {
+    report.mutant<one_worker<1>, two_workers>(name, field, weaker, {.switches = 4, .random = 200'000});
+  };
+  mutant("announced", orders::announced, std::memory_order::acq_rel);
+  mutant("announced", orders::announced, std::memory_order::acquire);
+  mutant("announced", orders::announced, std::memory_order::release);
+  mutant("announced", orders::announced, std::memory_order::relaxed);
+  mutant("published", orders::published, std::memory_order::acq_rel);
+  mutant("published", orders::published, std::memory_order::acquire);
+  mutant("published", orders::published, std::memory_order::release);
+  mutant("published", orders::published, std::memory_order::relaxed);
+  mutant("retracted", orders::retracted, std::memory_order::relaxed);
   return report.status();
 }

@@ -11,6 +11,19 @@ using otp::detail::push_result;
 
 namespace {
 
+// The production orders, to be weakened one at a time.
+struct orders {
+  static inline std::memory_order push = inbox_orders::push;
+  static inline std::memory_order push_wake = inbox_orders::push_wake;
+  static inline std::memory_order take = inbox_orders::take;
+  static inline std::memory_order sleep = inbox_orders::sleep;
+  static inline std::memory_order wake = inbox_orders::wake;
+  static inline std::memory_order wake_missed = inbox_orders::wake_missed;
+  static inline std::memory_order close = inbox_orders::close;
+  static inline std::memory_order refused = inbox_orders::refused;
+  static inline std::memory_order open = inbox_orders::open;
+};
+
 struct alignas(16) node {
   model::var<node*> next;
   model::var<int> payload;
@@ -20,9 +33,9 @@ constexpr auto relaxed = std::memory_order::relaxed;
 constexpr auto seq_cst = std::memory_order::seq_cst;
 
 // A process of `Nodes` possible messages; message i is nodes[i], and its payload is i + 1.
-template <class Orders, unsigned Nodes>
+template <unsigned Nodes>
 struct process {
-  otp::detail::inbox<node, model::sync, Orders> inbox;
+  otp::detail::inbox<node, model::sync, orders> inbox;
   std::array<node, Nodes> nodes;
 
   model::var<int> state{0};          // the owner's own: one owner at a time
@@ -74,9 +87,9 @@ struct process {
 };
 
 // Two senders, of two messages and of `Second`, to a sleeping owner.
-template <class Orders, unsigned Second>
-struct two_senders : rl::test_suite<two_senders<Orders, Second>, 2> {
-  process<Orders, 2 + Second> p;
+template <unsigned Second>
+struct two_senders : rl::test_suite<two_senders<Second>, 2> {
+  process<2 + Second> p;
   void before() { p.inbox.open_asleep(); }
   void thread(unsigned sender) {
     p.send_and_run(2 * sender);
@@ -90,9 +103,8 @@ struct two_senders : rl::test_suite<two_senders<Orders, Second>, 2> {
 };
 
 // Three senders and nobody who runs the owner: one of them is told to, and the chain is whole.
-template <class Orders>
-struct three_pushes : rl::test_suite<three_pushes<Orders>, 3> {
-  process<Orders, 3> p;
+struct three_pushes : rl::test_suite<three_pushes, 3> {
+  process<3> p;
   int wakes = 0;
   void before() { p.inbox.open_asleep(); }
   void thread(unsigned sender) {
@@ -107,9 +119,8 @@ struct three_pushes : rl::test_suite<three_pushes<Orders>, 3> {
 };
 
 // Somebody who keeps the owner from taking looks at what has arrived, against a sender of two.
-template <class Orders>
-struct visitor : rl::test_suite<visitor<Orders>, 2> {
-  process<Orders, 2> p;
+struct visitor : rl::test_suite<visitor, 2> {
+  process<2> p;
   void before() { p.inbox.open_awake(); }
   void thread(unsigned thread) {
     if (thread == 0) {
@@ -131,9 +142,8 @@ struct visitor : rl::test_suite<visitor<Orders>, 2> {
 };
 
 // Three senders of one message each.
-template <class Orders>
-struct three_senders : rl::test_suite<three_senders<Orders>, 3> {
-  process<Orders, 3> p;
+struct three_senders : rl::test_suite<three_senders, 3> {
+  process<3> p;
   void before() { p.inbox.open_asleep(); }
   void thread(unsigned sender) { p.send_and_run(sender); }
   void after() { p.check_all_handled(); }
@@ -141,9 +151,8 @@ struct three_senders : rl::test_suite<three_senders<Orders>, 3> {
 
 // A sender of two against a closer, who is not the owner. Each message is handled, or drained by the closer, or
 // refused.
-template <class Orders>
-struct close_race : rl::test_suite<close_race<Orders>, 2> {
-  process<Orders, 2> p;
+struct close_race : rl::test_suite<close_race, 2> {
+  process<2> p;
   model::var<int> reason{0};
   std::array<int, 2> refused{};
   std::array<int, 2> drained{};
@@ -174,9 +183,8 @@ struct close_race : rl::test_suite<close_race<Orders>, 2> {
 };
 
 // The same with two senders and the owner awake in one of them: close meets take_all and try_sleep.
-template <class Orders>
-struct close_running : rl::test_suite<close_running<Orders>, 3> {
-  process<Orders, 2> p;
+struct close_running : rl::test_suite<close_running, 3> {
+  process<2> p;
   std::array<int, 2> refused{};
   std::array<int, 2> drained{};
 
@@ -198,10 +206,9 @@ struct close_running : rl::test_suite<close_running<Orders>, 3> {
 };
 
 // Something for the owner that is not in the inbox (rule 5): a flag and try_wake() against an owner that goes to sleep.
-// `LookAgain` false is an owner that breaks the rule and looks before try_sleep() only.
-template <class Orders, bool LookAgain = true>
-struct flag : rl::test_suite<flag<Orders, LookAgain>, 2> {
-  process<Orders, 1> p;
+struct flag : rl::test_suite<flag, 2> {
+  static inline bool look_again = true;  // rule 5; left out, the owner looks before try_sleep() only
+  process<1> p;
   model::atomic<int> raised{0};
   bool seen = false;
 
@@ -212,7 +219,7 @@ struct flag : rl::test_suite<flag<Orders, LookAgain>, 2> {
       if (raised.load(seq_cst) != 0) seen = true;
       if (node* chain = p.inbox.take_all()) p.handle_chain(chain);
       if (!p.inbox.try_sleep()) continue;
-      if (!LookAgain || seen || raised.load(seq_cst) == 0 || !p.inbox.try_wake()) return;
+      if (!look_again || seen || raised.load(seq_cst) == 0 || !p.inbox.try_wake()) return;
     }
   }
   void thread(unsigned thread) {
@@ -227,9 +234,8 @@ struct flag : rl::test_suite<flag<Orders, LookAgain>, 2> {
 };
 
 // Two who wake without a message and one sender, at a sleeping owner: one of them schedules it.
-template <class Orders>
-struct wakers : rl::test_suite<wakers<Orders>, 3> {
-  process<Orders, 1> p;
+struct wakers : rl::test_suite<wakers, 3> {
+  process<1> p;
   void before() { p.inbox.open_asleep(); }
   void thread(unsigned thread) {
     if (thread == 0) {
@@ -243,9 +249,8 @@ struct wakers : rl::test_suite<wakers<Orders>, 3> {
 
 // A control block that is opened while somebody with an old handle pushes: refused, or wakes an owner whose first state
 // it sees. The third thread wakes it without a message.
-template <class Orders>
-struct open_race : rl::test_suite<open_race<Orders>, 3> {
-  process<Orders, 1> p;
+struct open_race : rl::test_suite<open_race, 3> {
+  process<1> p;
   bool refused = false;
   void thread(unsigned thread) {
     if (thread == 0) {
@@ -262,63 +267,42 @@ struct open_race : rl::test_suite<open_race<Orders>, 3> {
   void after() { RL_ASSERT(p.handled[0] + (refused ? 1 : 0) == 1); }
 };
 
-template <class Orders>
-void mutant(model::report& report, const char* name) {
-  report.mutant<two_senders<Orders, 2>, close_race<Orders>, flag<Orders>, wakers<Orders>, open_race<Orders>>(
-      name, {.switches = 3, .random = 20'000});
-}
-
-// `wake` has one mutant: it needs to acquire, and is seq_cst only because g++ 12 refuses a failure order above it.
-// clang-format off
-struct push_relaxed : inbox_orders { static constexpr auto push = std::memory_order::relaxed; };
-struct push_wake_acquire : inbox_orders { static constexpr auto push_wake = std::memory_order::acquire; };
-struct push_wake_release : inbox_orders { static constexpr auto push_wake = std::memory_order::release; };
-struct push_wake_relaxed : inbox_orders { static constexpr auto push_wake = std::memory_order::relaxed; };
-struct take_relaxed : inbox_orders { static constexpr auto take = std::memory_order::relaxed; };
-struct sleep_acq_rel : inbox_orders { static constexpr auto sleep = std::memory_order::acq_rel; };
-struct sleep_release : inbox_orders { static constexpr auto sleep = std::memory_order::release; };
-struct sleep_relaxed : inbox_orders { static constexpr auto sleep = std::memory_order::relaxed; };
-struct wake_relaxed : inbox_orders { static constexpr auto wake = std::memory_order::relaxed; };
-struct wake_missed_acquire : inbox_orders { static constexpr auto wake_missed = std::memory_order::acquire; };
-struct wake_missed_relaxed : inbox_orders { static constexpr auto wake_missed = std::memory_order::relaxed; };
-struct close_acquire : inbox_orders { static constexpr auto close = std::memory_order::acquire; };
-struct close_release : inbox_orders { static constexpr auto close = std::memory_order::release; };
-struct close_relaxed : inbox_orders { static constexpr auto close = std::memory_order::relaxed; };
-struct refused_relaxed : inbox_orders { static constexpr auto refused = std::memory_order::relaxed; };
-struct open_relaxed : inbox_orders { static constexpr auto open = std::memory_order::relaxed; };
-// clang-format on
-
 }  // namespace
 
 int main() {
   model::report report;
-  report.check<two_senders<inbox_orders, 1>>("two senders, of two and of one");
-  report.check<two_senders<inbox_orders, 2>>("two senders of two", {.switches = 7});
-  report.check<visitor<inbox_orders>>("a visitor while a sender pushes");
-  report.check<three_pushes<inbox_orders>>("three pushes");
-  report.check<three_senders<inbox_orders>>("three senders of one", {.switches = 5});
-  report.check<close_race<inbox_orders>>("close against a sender and its owner");
-  report.check<close_running<inbox_orders>>("close against a running owner and a sender");
-  report.check<flag<inbox_orders>>("a flag and try_wake against try_sleep");
-  report.check<wakers<inbox_orders>>("two wakers and a sender");
-  report.check<open_race<inbox_orders>>("open against a sender and a waker");
-  report.misuse<flag<inbox_orders, false>>("owner does not look again after try_sleep");
+  report.check<two_senders<1>>("two senders, of two and of one");
+  report.check<two_senders<2>>("two senders of two", {.switches = 7});
+  report.check<visitor>("a visitor while a sender pushes");
+  report.check<three_pushes>("three pushes");
+  report.check<three_senders>("three senders of one", {.switches = 5});
+  report.check<close_race>("close against a sender and its owner");
+  report.check<close_running>("close against a running owner and a sender");
+  report.check<flag>("a flag and try_wake against try_sleep");
+  report.check<wakers>("two wakers and a sender");
+  report.check<open_race>("open against a sender and a waker");
+  report.misuse<flag>("the owner does not look again after try_sleep", flag::look_again);
 
-  mutant<push_relaxed>(report, "push is relaxed");
-  mutant<push_wake_acquire>(report, "push_wake is acquire");
-  mutant<push_wake_release>(report, "push_wake is release");
-  mutant<push_wake_relaxed>(report, "push_wake is relaxed");
-  mutant<take_relaxed>(report, "take is relaxed");
-  mutant<sleep_acq_rel>(report, "sleep is acq_rel");
-  mutant<sleep_release>(report, "sleep is release");
-  mutant<sleep_relaxed>(report, "sleep is relaxed");
-  mutant<wake_relaxed>(report, "wake is relaxed");
-  mutant<wake_missed_acquire>(report, "wake_missed is acquire");
-  mutant<wake_missed_relaxed>(report, "wake_missed is relaxed");
-  mutant<close_acquire>(report, "close is acquire");
-  mutant<close_release>(report, "close is release");
-  mutant<close_relaxed>(report, "close is relaxed");
-  mutant<refused_relaxed>(report, "refused is relaxed");
-  mutant<open_relaxed>(report, "open is relaxed");
+  const auto mutant = [&](const char* name, std::memory_order& field, std::memory_order weaker) {
+    report.mutant<two_senders<2>, close_race, flag, wakers, open_race>(name, field, weaker,
+                                                                       {.switches = 3, .random = 20'000});
+  };
+  mutant("push", orders::push, std::memory_order::relaxed);
+  mutant("push_wake", orders::push_wake, std::memory_order::acquire);
+  mutant("push_wake", orders::push_wake, std::memory_order::release);
+  mutant("push_wake", orders::push_wake, std::memory_order::relaxed);
+  mutant("take", orders::take, std::memory_order::relaxed);
+  mutant("sleep", orders::sleep, std::memory_order::acq_rel);
+  mutant("sleep", orders::sleep, std::memory_order::release);
+  mutant("sleep", orders::sleep, std::memory_order::relaxed);
+  // `wake` needs no more than to acquire; it is seq_cst because g++ 12 wants no failure order above it.
+  mutant("wake", orders::wake, std::memory_order::relaxed);
+  mutant("wake_missed", orders::wake_missed, std::memory_order::acquire);
+  mutant("wake_missed", orders::wake_missed, std::memory_order::relaxed);
+  mutant("close", orders::close, std::memory_order::acquire);
+  mutant("close", orders::close, std::memory_order::release);
+  mutant("close", orders::close, std::memory_order::relaxed);
+  mutant("refused", orders::refused, std::memory_order::relaxed);
+  mutant("open", orders::open, std::memory_order::relaxed);
   return report.status();
 }

@@ -1,9 +1,10 @@
 // Puts the model checker Relacy under the lock-free pieces of src/runtime, and runs a model with its order mutants.
 //
-// Shape   a model is an rl::test_suite whose threads use inbox<node, model::sync, Orders> and the like. check() runs it
-//         over the production orders in every interleaving (or within a bound), then at random. mutant() runs models
-//         over one weakened order and wants one of them to fail; misuse() does so for a broken rule. Include this file
-//         first: Relacy redefines words that standard headers need.
+// Shape   a model is an rl::test_suite whose threads use inbox<node, model::sync, orders> and the like, where `orders`
+// has
+//         the production orders as variables. check() runs it in every interleaving (or within a bound), then at
+//         random. mutant() weakens one of the variables, runs the models again, and wants one of them to fail; misuse()
+//         does so for a broken rule. Include this file first: Relacy redefines words that standard headers need.
 // Source  What Relacy (0.0+git20191025) sees, and what we add:
 //         - Loads may return old values (exhaustive search: the last two; at random: three), never future ones. An
 //           order that only keeps a load above a later store shows only as the data race it would permit, so the models
@@ -22,6 +23,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <source_location>
+#include <utility>
 
 #include "runtime/idle_set.hpp"
 #include "runtime/inbox.hpp"
@@ -183,26 +185,48 @@ struct sync {
 struct outcome {
   bool passed;
   rl::iteration_t executions;
-  rl::string text;  // the failing history
+  rl::string history;  // of the execution that failed
 };
 
-template <class Suite>
-outcome run(rl::scheduler_type_e search, rl::iteration_t executions, unsigned bound) {
-  rl::test_params params;
-  rl::ostringstream text;  // Relacy's own: it takes over operator new while it runs
-  rl::ostringstream progress;
-  params.search_type = search;
-  params.iteration_count = executions;
-  params.context_bound = bound;
+template <class Suite, class Scheduler>
+outcome run(rl::test_params& params) {
+  rl::ostringstream text;  // Relacy's own streams: it takes over operator new while it runs
+  rl::ostringstream state;
   params.output_stream = &text;
-  params.progress_stream = &progress;
-  const bool passed = rl::simulate<Suite>(params);
-  return {passed, params.stop_iteration, text.str()};
+  params.progress_stream = &text;
+  if (rl::run_test<Suite, Scheduler>(params, state, false) == rl::test_result_success) {
+    return {true, params.stop_iteration, {}};
+  }
+  const rl::iteration_t failed = params.stop_iteration;
+  params.initial_state = state.str();
+  params.collect_history = true;
+  text.str({});
+  rl::ostringstream ignored;
+  rl::run_test<Suite, Scheduler>(params, ignored, true);  // the same execution again, written down
+  return {false, failed, text.str()};
+}
+
+template <class Suite>
+outcome run_at_random(rl::iteration_t executions) {
+  rl::test_params params;
+  params.search_type = rl::sched_random;
+  params.iteration_count = executions;
+  return run<Suite, rl::random_scheduler<Suite::params::thread_count>>(params);
+}
+
+/// Every interleaving with at most so many preemptions. Blocking and ending do not count.
+template <class Suite>
+outcome run_within(unsigned switches) {
+  rl::test_params params;
+  params.search_type = rl::sched_bound;
+  params.context_bound = switches;
+  return run<Suite, rl::context_bound_scheduler<Suite::params::thread_count>>(params);
 }
 
 /// How to search a model: everything, or all with at most `switches` preemptions; and then `random` executions more.
 struct effort {
-  unsigned switches = 0;  // 0: no bound
+  static constexpr unsigned all = ~0U;
+  unsigned switches = all;
   rl::iteration_t random = 100'000;
 };
 
@@ -213,51 +237,52 @@ class report {
   template <class Suite>
   void check(const char* name, effort e = {}) {
     const auto begin = std::chrono::steady_clock::now();
-    const outcome all = search<Suite>(e);
-    const outcome some = all.passed ? run<Suite>(rl::sched_random, e.random, 0) : all;
+    const outcome all = run_within<Suite>(e.switches);
+    const outcome some = all.passed ? run_at_random<Suite>(e.random) : all;
     const bool passed = all.passed && some.passed;
     std::printf("%-44s %s: %llu executions%s, %llu at random, %.1f s\n", name, passed ? "holds" : "FAILS",
-                static_cast<unsigned long long>(all.executions), e.switches == 0 ? " (all)" : " (all within the bound)",
+                static_cast<unsigned long long>(all.executions),
+                e.switches == effort::all ? " (all)" : " (within the bound)",
                 static_cast<unsigned long long>(some.executions),
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    if (!passed) std::printf("%s\n", some.text.c_str());
+    if (!passed) std::printf("%s\n", some.history.c_str());
     std::fflush(stdout);
     failed_ = failed_ || !passed;
   }
 
-  /// One weakened order, run through the models until one of them fails.
+  /// One order weakened, run through the models until one of them fails.
   template <class... Suites>
-  void mutant(const char* name, effort e = {}) {
-    ++mutants_;
+  void mutant(const char* name, std::memory_order& field, std::memory_order weaker, effort e = {}) {
+    const std::memory_order right = std::exchange(field, weaker);
     const bool found = (caught<Suites>(e) || ...);
+    field = right;
+    ++mutants_;
     caught_ += found ? 1 : 0;
-    std::printf("  mutant %-50s %s\n", name, found ? "caught" : "SURVIVES");
+    std::printf("  mutant %-12s is %-12s %s\n", name, rl::format(order(weaker)), found ? "caught" : "SURVIVES");
     std::fflush(stdout);
   }
 
-  /// A worker or owner that breaks the protocol on purpose: the models must notice.
+  /// A rule broken on purpose by who uses the piece: the model must notice, or it would not notice the mutants either.
   template <class Suite>
-  void misuse(const char* name, effort e = {}) {
+  void misuse(const char* name, bool& rule, effort e = {}) {
+    const bool right = std::exchange(rule, !rule);
     const bool found = caught<Suite>(e);
-    std::printf("  misuse %-50s %s\n", name, found ? "caught" : "NOT NOTICED");
+    rule = right;
+    std::printf("  misuse: %-45s %s\n", name, found ? "caught" : "NOT NOTICED");
     failed_ = failed_ || !found;
   }
 
-  int status(unsigned survivors_explained = 0) {
+  /// 0 if every check held and every mutant was caught.
+  int status() const {
     std::printf("order mutants: %u of %u caught\n", caught_, mutants_);
-    return failed_ || mutants_ - caught_ != survivors_explained ? 1 : 0;
+    return failed_ || caught_ != mutants_ ? 1 : 0;
   }
 
  private:
-  template <class Suite>
-  static outcome search(effort e) {
-    return e.switches == 0 ? run<Suite>(rl::sched_full, 0, 0) : run<Suite>(rl::sched_bound, 0, e.switches);
-  }
-
-  // Bugs are found early or not at all; random first, since it sees values that are older than the last but one.
+  // Random first: it sees values that are older than the last but one, and bugs are found early or not at all.
   template <class Suite>
   static bool caught(effort e) {
-    return !run<Suite>(rl::sched_random, e.random, 0).passed || !search<Suite>(e).passed;
+    return !run_at_random<Suite>(e.random).passed || !run_within<Suite>(e.switches).passed;
   }
 
   unsigned mutants_ = 0;

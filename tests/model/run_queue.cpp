@@ -7,15 +7,24 @@ using otp::detail::run_queue_orders;
 
 namespace {
 
+// The production orders, to be weakened one at a time.
+struct orders {
+  static inline std::memory_order publish = run_queue_orders::publish;
+  static inline std::memory_order publish_loot = run_queue_orders::publish_loot;
+  static inline std::memory_order look = run_queue_orders::look;
+  static inline std::memory_order taken = run_queue_orders::taken;
+  static inline std::memory_order reuse = run_queue_orders::reuse;
+};
+
 struct item {
   model::var<int> written{0};  // by who pushed it
   int taken = 0;               // the checker's books
   int position = -1;
 };
 
-template <class Orders, unsigned Items>
+template <unsigned Items>
 struct world {
-  using queue = otp::detail::run_queue<item, model::sync, 2, Orders>;
+  using queue = otp::detail::run_queue<item, model::sync, 2, orders>;
   std::array<item, Items> items;
   int taken_count = 0;
 
@@ -43,9 +52,9 @@ struct world {
 };
 
 // The owner pushes items through two slots, making room when there is none; a thief helps itself once or more.
-template <class Orders, unsigned Items, int Thefts>
-struct owner_and_thief : rl::test_suite<owner_and_thief<Orders, Items, Thefts>, 2> {
-  using world_t = world<Orders, Items>;
+template <unsigned Items, int Thefts>
+struct owner_and_thief : rl::test_suite<owner_and_thief<Items, Thefts>, 2> {
+  using world_t = world<Items>;
   world_t w;
   typename world_t::queue mine{~std::uint64_t{0} - 1};  // the indices pass zero on the way
   typename world_t::queue loot;
@@ -73,9 +82,8 @@ struct owner_and_thief : rl::test_suite<owner_and_thief<Orders, Items, Thefts>, 
 };
 
 // Two thieves and an owner, who pushed two items: nobody gets the same one.
-template <class Orders>
-struct two_thieves : rl::test_suite<two_thieves<Orders>, 3> {
-  using world_t = world<Orders, 2>;
+struct two_thieves : rl::test_suite<two_thieves, 3> {
+  using world_t = world<2>;
   world_t w;
   typename world_t::queue mine;
   std::array<typename world_t::queue, 2> loot;
@@ -99,10 +107,9 @@ struct two_thieves : rl::test_suite<two_thieves<Orders>, 3> {
 
 // A batch: four items in a ring of four, half of them move at once, and the owner of the loot keeps their order while
 // the victim takes its own from the same end.
-template <class Orders>
-struct batch : rl::test_suite<batch<Orders>, 2> {
-  using queue = otp::detail::run_queue<item, model::sync, 4, Orders>;
-  world<Orders, 4> w;
+struct batch : rl::test_suite<batch, 2> {
+  using queue = otp::detail::run_queue<item, model::sync, 4, orders>;
+  world<4> w;
   queue mine;
   queue loot;
 
@@ -136,10 +143,9 @@ struct batch : rl::test_suite<batch<Orders>, 2> {
 };
 
 // A thief's thief: the item has been through two queues, and its contents came along.
-template <class Orders>
-struct second_hand : rl::test_suite<second_hand<Orders>, 3> {
-  using queue = otp::detail::run_queue<item, model::sync, 4, Orders>;
-  world<Orders, 4> w;
+struct second_hand : rl::test_suite<second_hand, 3> {
+  using queue = otp::detail::run_queue<item, model::sync, 4, orders>;
+  world<4> w;
   queue mine;
   queue loot;
   queue second;
@@ -167,9 +173,8 @@ struct second_hand : rl::test_suite<second_hand<Orders>, 3> {
 // A full ring whose owner never pops: if it can push again, a thief has finished reading that slot, and whatever the
 // thief did before the theft lies in the past. (Were it not so, the thief could read the new item in the old one's
 // place.)
-template <class Orders>
-struct slot_comes_back : rl::test_suite<slot_comes_back<Orders>, 2> {
-  using world_t = world<Orders, 3>;
+struct slot_comes_back : rl::test_suite<slot_comes_back, 2> {
+  using world_t = world<3>;
   world_t w;
   typename world_t::queue mine;
   typename world_t::queue loot;
@@ -199,10 +204,9 @@ struct slot_comes_back : rl::test_suite<slot_comes_back<Orders>, 2> {
 };
 
 // The same for the ring of a thief: it fills its own ring by stealing, and a second thief has taken from there.
-template <class Orders>
-struct loot_slot_comes_back : rl::test_suite<loot_slot_comes_back<Orders>, 2> {
-  using queue = otp::detail::run_queue<item, model::sync, 4, Orders>;
-  world<Orders, 8> w;
+struct loot_slot_comes_back : rl::test_suite<loot_slot_comes_back, 2> {
+  using queue = otp::detail::run_queue<item, model::sync, 4, orders>;
+  world<8> w;
   queue mine;
   queue full;
   queue third;
@@ -234,9 +238,8 @@ struct loot_slot_comes_back : rl::test_suite<loot_slot_comes_back<Orders>, 2> {
 };
 
 // An owner that is stuck in user code for ever after its pushes: thieves get everything out, without it.
-template <class Orders>
-struct stuck_owner : rl::test_suite<stuck_owner<Orders>, 2> {
-  using world_t = world<Orders, 2>;
+struct stuck_owner : rl::test_suite<stuck_owner, 2> {
+  using world_t = world<2>;
   world_t w;
   typename world_t::queue mine;
   typename world_t::queue loot;
@@ -253,38 +256,28 @@ struct stuck_owner : rl::test_suite<stuck_owner<Orders>, 2> {
   void after() { w.check_all_taken(); }
 };
 
-// clang-format off
-struct publish_relaxed : run_queue_orders { static constexpr auto publish = std::memory_order::relaxed; };
-struct publish_loot_relaxed : run_queue_orders { static constexpr auto publish_loot = std::memory_order::relaxed; };
-struct look_relaxed : run_queue_orders { static constexpr auto look = std::memory_order::relaxed; };
-struct taken_relaxed : run_queue_orders { static constexpr auto taken = std::memory_order::relaxed; };
-struct reuse_relaxed : run_queue_orders { static constexpr auto reuse = std::memory_order::relaxed; };
-// clang-format on
-
-template <class Orders>
-void mutant(model::report& report, const char* name) {
-  report.mutant<owner_and_thief<Orders, 4, 2>, two_thieves<Orders>, second_hand<Orders>, slot_comes_back<Orders>,
-                loot_slot_comes_back<Orders>>(name, {.switches = 3, .random = 20'000});
-}
-
 }  // namespace
 
 int main() {
   model::report report;
-  report.check<owner_and_thief<run_queue_orders, 1, 1>>("one item, one theft");
-  report.check<owner_and_thief<run_queue_orders, 3, 1>>("three items, two slots, one theft", {.switches = 4});
-  report.check<owner_and_thief<run_queue_orders, 4, 2>>("four items, two slots, two thefts", {.switches = 3});
-  report.check<two_thieves<run_queue_orders>>("two items, two thieves", {.switches = 3});
-  report.check<batch<run_queue_orders>>("a batch keeps its order", {.switches = 6});
-  report.check<second_hand<run_queue_orders>>("stolen twice", {.switches = 3});
-  report.check<slot_comes_back<run_queue_orders>>("a slot comes back");
-  report.check<loot_slot_comes_back<run_queue_orders>>("a slot of the loot comes back", {.switches = 6});
-  report.check<stuck_owner<run_queue_orders>>("the owner is stuck");
+  report.check<owner_and_thief<1, 1>>("one item, one theft");
+  report.check<owner_and_thief<3, 1>>("three items, two slots, one theft", {.switches = 4});
+  report.check<owner_and_thief<4, 2>>("four items, two slots, two thefts", {.switches = 3});
+  report.check<two_thieves>("two items, two thieves", {.switches = 3});
+  report.check<batch>("a batch keeps its order", {.switches = 6});
+  report.check<second_hand>("stolen twice", {.switches = 3});
+  report.check<slot_comes_back>("a slot comes back");
+  report.check<loot_slot_comes_back>("a slot of the loot comes back", {.switches = 6});
+  report.check<stuck_owner>("the owner is stuck");
 
-  mutant<publish_relaxed>(report, "publish is relaxed");
-  mutant<publish_loot_relaxed>(report, "publish_loot is relaxed");
-  mutant<look_relaxed>(report, "look is relaxed");
-  mutant<taken_relaxed>(report, "taken is relaxed");
-  mutant<reuse_relaxed>(report, "reuse is relaxed");
+  const auto mutant = [&](const char* name, std::memory_order& field, std::memory_order weaker) {
+    report.mutant<owner_and_thief<4, 2>, two_thieves, second_hand, slot_comes_back, loot_slot_comes_back>(
+        name, field, weaker, {.switches = 3, .random = 20'000});
+  };
+  mutant("publish", orders::publish, std::memory_order::relaxed);
+  mutant("publish_loot", orders::publish_loot, std::memory_order::relaxed);
+  mutant("look", orders::look, std::memory_order::relaxed);
+  mutant("taken", orders::taken, std::memory_order::relaxed);
+  mutant("reuse", orders::reuse, std::memory_order::relaxed);
   return report.status();
 }
