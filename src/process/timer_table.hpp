@@ -4,7 +4,8 @@
 // 1. An entry's `state` changes under its shard's lock only: armed -> firing by the expiry, armed -> free by a cancel
 //    that still gets it out of the wheel, armed or firing -> cancelled by one that does not; the expiry then frees it.
 //    So when a cancel says that a timer was pending, its message does not come.
-// 2. Entries are reused, never freed before the table: who holds a stale reference finds another generation. One that
+// 2. A place lasts as long as the table and knows its generation, so who holds a stale reference finds another one; its
+//    entry is freed when many are unused. Nobody but the expiry touches an entry without the lock. One that
 //    is being set up is free, not among the unused, and known to who sets it up only.
 // 3. A shard's lock is taken before a wheel's, never the other way round, and never while user code runs.
 // 4. A target that is a process lists its timers (process_extra::timers), told by signals when somebody else set or
@@ -38,11 +39,16 @@ class timer_table {
     timer_request request;
   };
   static constexpr unsigned shard_count = 16;
+  struct place {
+    std::unique_ptr<entry> held;  // null: unused, and given back after a burst
+    std::uint64_t number = 0;     // of the present or next arming
+  };
   struct shard {
     spin_lock lock;
-    std::vector<std::unique_ptr<entry>> entries;  // guarded by lock
-    std::vector<std::uint32_t> unused;            // guarded by lock; room for all of entries
+    std::vector<place> places;          // guarded by lock
+    std::vector<std::uint32_t> unused;  // guarded by lock; room for all places
   };
+  static constexpr std::size_t entries_kept = 1024;  // unused ones, per shard
 
   worker* wheel_for(process& me, std::uint64_t number, const timer_request& request);
   bool is_pending(std::uint64_t number) noexcept;

@@ -18,22 +18,22 @@ constexpr std::uint32_t place_of(std::uint64_t number) {
 
 timer_table::~timer_table() {
   for (shard& s : shards_)
-    for (auto& e : s.entries)
-      if (e->now != state::free) {
+    for (auto& [e, number] : s.places)
+      if (e && e->now != state::free) {
         core_.sched.disarm(*e);
         if (e->request.payload) destroy(e->request.payload);
       }
 }
 
 timer_table::entry* timer_table::find(shard& s, std::uint64_t number) noexcept {
-  std::uint32_t place = place_of(number);
-  if (!(number & timer_mark) || place >= s.entries.size()) return nullptr;
-  entry* e = s.entries[place].get();
-  return e->number == number && e->now != state::free ? e : nullptr;
+  std::uint32_t at = place_of(number);
+  if (!(number & timer_mark) || at >= s.places.size() || s.places[at].number != number) return nullptr;
+  entry* e = s.places[at].held.get();
+  return e && e->now != state::free ? e : nullptr;
 }
 
-// The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same wheel,
-// wherever the process runs by now: so they come in the order of their expiry.
+// The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same
+// wheel, wherever the process runs by now: so they come in the order of their expiry.
 worker* timer_table::wheel_for(process& me, std::uint64_t number, const timer_request& request) {
   nanos when = request.every.count() > 0 ? never : request.when.time_since_epoch().count();
   runtime_section section(me);
@@ -56,11 +56,14 @@ bool timer_table::is_pending(std::uint64_t number) noexcept {
   return find(s, number) != nullptr;
 }
 
-// Under the shard's lock. What the request owns has been taken out.
+// Under the shard's lock. What the request owns has been taken out. `e` may be gone afterwards.
 void timer_table::free_entry(shard& s, entry& e) noexcept {
+  std::uint32_t at = place_of(e.number);
   e.now = state::free;
   e.number = (e.number + (std::uint64_t{1} << (shard_bits + place_bits))) | timer_mark;
-  s.unused.push_back(place_of(e.number));  // never allocates: capacity for every entry
+  s.places[at].number = e.number;
+  if (s.unused.size() >= entries_kept) s.places[at].held.reset();
+  s.unused.push_back(at);  // never allocates: capacity for every place
   armed_.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -68,25 +71,28 @@ void timer_table::free_entry(shard& s, entry& e) noexcept {
 timer_table::entry& timer_table::reserve(shard& s, unsigned number_of_shard) {
   std::lock_guard lock(s.lock);
   if (s.unused.empty()) {
-    if (s.entries.size() >= (1U << place_bits))
+    if (s.places.size() >= (1U << place_bits))
       throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
-    s.entries.push_back(std::make_unique<entry>());
+    auto fresh = std::make_unique<entry>();
+    s.places.emplace_back();
     try {
-      s.unused.reserve(s.entries.capacity());
+      s.unused.reserve(s.places.capacity());
     } catch (...) {
-      s.entries.pop_back();
+      s.places.pop_back();
       throw;
     }
-    entry& fresh = *s.entries.back();
-    fresh.table = this;
-    fresh.fire = fired;
-    fresh.number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) | (s.entries.size() - 1) << shard_bits |
-                   number_of_shard;
-    return fresh;
+    s.places.back().number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) |
+                             (s.places.size() - 1) << shard_bits | number_of_shard;
+    s.places.back().held = std::move(fresh);
+    s.unused.push_back(static_cast<std::uint32_t>(s.places.size() - 1));
   }
-  entry& old = *s.entries[s.unused.back()];
+  place& at = s.places[s.unused.back()];
+  if (!at.held) at.held = std::make_unique<entry>();
   s.unused.pop_back();
-  return old;
+  at.held->table = this;
+  at.held->fire = fired;
+  at.held->number = at.number;
+  return *at.held;
 }
 
 ref timer_table::arm(timer_request request) {
@@ -142,7 +148,7 @@ ref timer_table::arm(timer_request request) {
 bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, bool wait) noexcept {
   shard& s = shard_of(number);
   timer_request taken;
-  entry* busy = nullptr;
+  bool busy = false;
   {
     std::lock_guard lock(s.lock);
     entry* e = find(s, number);
@@ -154,7 +160,7 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
       e->request.payload = nullptr;
       free_entry(s, *e);
     } else {
-      if (e->now == state::firing) busy = e;
+      busy = e->now == state::firing;
       e->now = state::cancelled;  // the expiry has begun and will find this
     }
   }
@@ -162,7 +168,7 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
   for (bool over = !busy || !wait; !over;) {
     scheduler::give_way();
     std::lock_guard lock(s.lock);
-    over = busy->number != number;
+    over = s.places[place_of(number)].number != number;
   }
   try {
     if (taken.payload) destroy(taken.payload);
