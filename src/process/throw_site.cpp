@@ -2,9 +2,9 @@
 //
 // When a catch block runs, the frames between it and the `throw` are gone. They are whole while the C++ runtime
 // searches for a handler: it asks the type information of each catch clause whether it takes the exception. guarded()
-// has a clause for `throw_site_probe`, a type that nobody throws and whose type information is the object below: when it
-// is asked, nobody nearer to the throw takes the exception, and it notes the frames and says no. It costs nothing until
-// something is thrown.
+// has a clause for `throw_site_probe`, a type that nobody throws and whose type information is the object below: when
+// it is asked, nobody nearer to the throw takes the exception, and it notes the frames and says no. It costs nothing
+// until something is thrown.
 //
 // Rule    what was noted belongs to the process that throws, until current_reason() takes it.
 #include "process/runtime_core.hpp"
@@ -29,7 +29,8 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* argument) {
   auto* function = reinterpret_cast<void*>(_Unwind_GetRegionStart(context));
   if (w.frames.size() == frames_max) return _URC_END_OF_STACK;
   w.frames.push_back(reinterpret_cast<void*>(_Unwind_GetIP(context)));
-  if (function == reinterpret_cast<void*>(&abi::__cxa_throw) || function == reinterpret_cast<void*>(&abi::__cxa_rethrow))
+  if (function == reinterpret_cast<void*>(&abi::__cxa_throw) ||
+      function == reinterpret_cast<void*>(&abi::__cxa_rethrow))
     w.after_throw = w.frames.size();
   return _URC_NO_REASON;
 }

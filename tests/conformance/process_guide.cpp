@@ -20,16 +20,14 @@ struct balance_please {
 void account() {
   int balance = 0;
   for (;;)
-    otp::receive([&](deposit d) { balance += d.amount; },
-                 [&](balance_please q) { otp::send(q.reply_to, balance); });
+    otp::receive([&](deposit d) { balance += d.amount; }, [&](balance_please q) { otp::send(q.reply_to, balance); });
 }
 // [/messages]
 
 // [receive]
 int ask_for_balance(otp::pid account) {
   otp::send(account, balance_please{otp::self()});
-  return otp::receive([](int balance) { return balance; },
-                      otp::after(std::chrono::seconds(1), [] { return -1; }));
+  return otp::receive([](int balance) { return balance; }, otp::after(std::chrono::seconds(1), [] { return -1; }));
 }
 // [/receive]
 
@@ -45,8 +43,8 @@ std::string run_guarded(void (*job)()) {
 // [monitor]
 otp::exit_reason wait_for_end(otp::pid process) {
   otp::ref watch = otp::monitor(process);
-  return otp::receive(otp::when([=](const otp::down& d) { return d.reference == watch; },
-                                [](otp::down d) { return d.reason; }));
+  return otp::receive(
+      otp::when([=](const otp::down& d) { return d.reference == watch; }, [](otp::down d) { return d.reason; }));
 }
 // [/monitor]
 

@@ -275,7 +275,8 @@ TEST(process_timers, the_order_holds_for_a_process_that_moves_between_workers) {
                   constexpr std::size_t servers = 8;
                   constexpr int timers = 400;
                   std::vector<otp::server<arms_timers>> all;
-                  for (std::size_t i = 0; i < servers; ++i) all.push_back(otp::gen_server::start<arms_timers>().value());
+                  for (std::size_t i = 0; i < servers; ++i)
+                    all.push_back(otp::gen_server::start<arms_timers>().value());
                   auto start = otp::now() + 1ms;
                   otp::pid me = otp::self();
                   // Two drivers, so that the messages come from two workers.
