@@ -70,7 +70,7 @@ struct constant_type_info {
   const char* name;
 };
 static_assert(sizeof(constant_type_info) == sizeof(std::type_info));
-extern const char looking_type_info_table[] __asm__("_ZTVN3otp6detail17looking_type_infoE");
+extern const char looking_type_info_table[3 * sizeof(void*)] __asm__("_ZTVN3otp6detail17looking_type_infoE");
 extern const constant_type_info type_of_throw_site_probe __asm__("_ZTIN3otp6detail16throw_site_probeE");
 constinit const constant_type_info type_of_throw_site_probe{looking_type_info_table + 2 * sizeof(void*),
                                                             "otp::detail::throw_site_probe"};
