@@ -122,12 +122,19 @@ class extra_arguments {
  private:
   term tuple_;
 };
+namespace detail {
+/// Kept as one value; without a ==, which the single ones need not have.
+template <class... Args>
+struct arguments {
+  std::tuple<Args...> values;
+};
+}  // namespace detail
 template <class... Args>
 extra_arguments extra(Args&&... args) {
   if constexpr (sizeof...(Args) == 0)
     return extra_arguments();
   else
-    return extra_arguments(term(std::tuple<detail::stored_term<Args>...>(std::forward<Args>(args)...)));
+    return extra_arguments(term(detail::arguments<detail::stored_term<Args>...>{{std::forward<Args>(args)...}}));
 }
 
 template <class T, class... Args>
@@ -234,8 +241,8 @@ concept has_start_link = requires(Args... args) {
 };
 /// Function objects and pointers that may hold nothing; a lambda never does.
 template <class F>
-concept can_be_empty = std::is_pointer_v<F> || (std::is_class_v<F> && std::is_constructible_v<bool, const F&> &&
-                                                !requires(const F& f) { +f; });
+concept can_be_empty = std::is_pointer_v<F> ||
+                       (std::is_class_v<F> && std::is_constructible_v<bool, const F&> && !requires(const F& f) { +f; });
 /// What its static init returns makes a type a supervisor: see supervisor.hpp, dynamic_supervisor.hpp.
 template <class R>
 struct supervisor_init_result {
@@ -275,14 +282,14 @@ std::string starter_text(std::string_view module, std::size_t arguments);
 template <class T, class... Args>
 struct plain_starter final : child_starter {
   template <class... Given>
-  explicit plain_starter(Given&&... given) : arguments(std::forward<Given>(given)...) {}
+  explicit plain_starter(Given&&... given) : own(std::forward<Given>(given)...) {}
   result<child_started> start(const extra_arguments& extra, extra_side) const override {
     if (!extra.empty()) return std::unexpected(wrong_extra(type_name<T>, extra.tuple().type_name(), "no"));
-    return std::apply([](const Args&... args) { return start_as<T, Args...>(Args(args)...); }, arguments);
+    return std::apply([](const Args&... args) { return start_as<T, Args...>(Args(args)...); }, own);
   }
   std::string_view module() const noexcept override { return type_name<T>; }
   std::string to_string() const override { return starter_text(type_name<T>, sizeof...(Args)); }
-  std::tuple<Args...> arguments;
+  std::tuple<Args...> own;
 };
 
 template <class T, class Extra, class... Args>
@@ -292,12 +299,13 @@ struct template_starter<T, std::tuple<Extra...>, Args...> final : child_starter 
   static constexpr bool after = startable<T, Args..., Extra...>;
   static constexpr bool before = startable<T, Extra..., Args...>;
   template <class... Given>
-  explicit template_starter(Given&&... given) : arguments(std::forward<Given>(given)...) {}
+  explicit template_starter(Given&&... given) : own(std::forward<Given>(given)...) {}
   result<child_started> start(const extra_arguments& given, extra_side side) const override {
-    const auto* typed = given.tuple().get_if<std::tuple<Extra...>>();
+    const auto* typed = given.tuple().get_if<detail::arguments<Extra...>>();
     if ((!typed && sizeof...(Extra) > 0) || (sizeof...(Extra) == 0 && !given.empty()) ||
         (side == extra_side::after ? !after : !before))
-      return std::unexpected(wrong_extra(type_name<T>, given.tuple().type_name(), type_name<std::tuple<Extra...>>));
+      return std::unexpected(
+          wrong_extra(type_name<T>, given.tuple().type_name(), type_name<detail::arguments<Extra...>>));
     return std::apply(
         [&](const Args&... args) -> result<child_started> {
           auto with = [&](const Extra&... more) -> result<child_started> {
@@ -310,13 +318,13 @@ struct template_starter<T, std::tuple<Extra...>, Args...> final : child_starter 
           if constexpr (sizeof...(Extra) == 0)
             return with();
           else
-            return std::apply(with, *typed);
+            return std::apply(with, typed->values);
         },
-        arguments);
+        own);
   }
   std::string_view module() const noexcept override { return type_name<T>; }
   std::string to_string() const override { return starter_text(type_name<T>, sizeof...(Args) + sizeof...(Extra)); }
-  std::tuple<Args...> arguments;
+  std::tuple<Args...> own;
 };
 
 template <class F>

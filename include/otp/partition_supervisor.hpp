@@ -1,8 +1,7 @@
 // A fixed number of equal children, and an address that spreads keys over them.
 //
 // Shape   `otp::partition<counter>("counters", key)` is an address like any name: call, cast and send find the
-// partition
-//         that the key belongs to at that moment. Looking up asks no process.
+//         partition that the key belongs to at that moment. Looking up asks no process.
 // Units   as many partitions as the runtime has workers, unless told. An integer key goes to |key| modulo the number of
 //         partitions, any other key by its hash.
 // Errors  start_link: bad_argument that lists every fault. A call to a partition of a supervisor that is not there

@@ -193,7 +193,7 @@ std::int64_t stop_deadline() noexcept {
 
 unsigned worker_count() noexcept {
   runtime_core* core = runtime_core::current();
-  return core ? core->sched.shard_count() : 1;
+  return core ? core->sched.workers() : 1;
 }
 
 bool event_wanted(std::string_view what) {

@@ -270,7 +270,8 @@ TEST(supervisor_stop, requests_that_come_while_a_child_is_being_stopped_wait_in_
     // A child that fails meanwhile is restarted in its turn; looking at the supervisor works all the time.
     finish(a, "crash");
     otp::testing::settle();
-    EXPECT_EQ(otp::sys::get_status(sup).state, "supervisor{strategy: one_for_one, children: 2, doing: stopping a child}");
+    EXPECT_EQ(otp::sys::get_status(sup).state,
+              "supervisor{strategy: one_for_one, children: 2, doing: stopping a child}");
     otp::testing::advance(10s);
     EXPECT_EQ(ids_of(sup).size(), 5U);
     auto lines = log.take();
