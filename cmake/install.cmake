@@ -3,6 +3,9 @@ include(CMakePackageConfigHelpers)
 
 set(otp_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/otp")
 install(TARGETS otp otp_asio otp_export EXPORT otpTargets)
+if(TARGET otp_held_locks)
+  install(TARGETS otp_held_locks EXPORT otpTargets)
+endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/otp" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILES_MATCHING PATTERN "*.hpp" PATTERN "*.inl")
 install(EXPORT otpTargets NAMESPACE otp:: DESTINATION "${otp_package_dir}")

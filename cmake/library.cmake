@@ -1,5 +1,6 @@
 # Sources are found by convention: every src/<room>/**/*.cpp that is not a test belongs to otp::otp, except the
-# room `io`, which is otp::asio, so that who uses no sockets does not pay for them.
+# room `io`, which is otp::asio, so that who uses no sockets does not pay for them, and the room `debug`, whose files
+# are targets of their own.
 #
 # otp_add_library(NAME SOURCES DEPENDENCIES...) also works while a room is still empty: without sources it makes
 # an interface target of the same name.
@@ -22,7 +23,7 @@ file(GLOB_RECURSE otp_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp
 list(FILTER otp_sources EXCLUDE REGEX "_test\\.cpp$")
 set(otp_asio_sources ${otp_sources})
 list(FILTER otp_asio_sources INCLUDE REGEX "/src/io/")
-list(FILTER otp_sources EXCLUDE REGEX "/src/io/")
+list(FILTER otp_sources EXCLUDE REGEX "/src/(io|debug)/")
 
 otp_add_library(otp "${otp_sources}" Boost::context fmt::fmt Threads::Threads)
 add_library(otp::otp ALIAS otp)
@@ -30,3 +31,15 @@ add_library(otp::otp ALIAS otp)
 otp_add_library(otp_asio "${otp_asio_sources}" otp Boost::headers)
 add_library(otp::asio ALIAS otp_asio)
 set_target_properties(otp_asio PROPERTIES EXPORT_NAME asio)
+
+# otp::held_locks: linked into a debug build, it reports locks that a process holds while it waits. Never shared: it has
+# to stand in front of libc's lock functions in the program itself, which the link option sees to. The sanitizers stand
+# there themselves.
+if(NOT OTP_SANITIZE)
+  add_library(otp_held_locks STATIC "${PROJECT_SOURCE_DIR}/src/debug/held_locks.cpp")
+  target_link_libraries(otp_held_locks PUBLIC otp PRIVATE $<BUILD_INTERFACE:otp_flags> ${CMAKE_DL_LIBS})
+  target_link_options(otp_held_locks INTERFACE "LINKER:--undefined=otp_held_locks" "LINKER:--export-dynamic")
+  target_include_directories(otp_held_locks PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  add_library(otp::held_locks ALIAS otp_held_locks)
+  set_target_properties(otp_held_locks PROPERTIES EXPORT_NAME held_locks)
+endif()

@@ -161,6 +161,16 @@ std::size_t describe_running(char* text, std::size_t size) noexcept {
   put(".");
   number(who.generation());
   put(">");
+  // Its name, unless somebody changes names at this moment: nobody may be waited for here.
+  runtime_core& core = *runtime_core::current();
+  if (p->named.load() && core.names_lock.try_lock()) {
+    if (auto named = core.names_of.find(who.value()); named != core.names_of.end()) {
+      put(" \"");
+      put(named->second);
+      put("\"");
+    }
+    core.names_lock.unlock();
+  }
   if (p->body) {
     put(" (");
     put(p->body->type());
@@ -342,6 +352,7 @@ runtime_counters runtime_core::counters() const {
   c.late_replies = sum(counter::late_replies);
   c.unhandled = sum(counter::unhandled);
   c.fenced = sum(counter::fenced);
+  c.reports_lost = sum(counter::reports_lost);
   c.steals = sched.steals();
   c.parks = sched.parks();
   auto stacks = self.sched.stacks().count();

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -54,7 +55,9 @@ void end_step(worker& w) noexcept {
 }  // namespace
 
 worker::worker(scheduler& s, unsigned n) : owner(s), number(n), pool(s.stacks()), wheel(s.now()) {}
-worker::~worker() = default;
+worker::~worker() { std::free(debug); }
+
+constinit std::atomic<void (*)() noexcept> suspension_check{nullptr};
 
 scheduler::scheduler(options o, hooks h, void* owner)
     : options_(o), hooks_(h), owner_(owner), stacks_([&] {
@@ -161,6 +164,7 @@ void scheduler::renew_loop(worker& w) {
 }
 
 void scheduler::suspend(runnable& who) {
+  if (auto* check = suspension_check.load(std::memory_order_relaxed)) check();  // set before main
   worker& w = *current();
   renew_loop(w);
   who.stk = w.current;

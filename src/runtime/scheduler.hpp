@@ -44,6 +44,9 @@ namespace otp::detail {
 class scheduler;
 struct worker;
 
+/// Called on a worker before a stack is suspended; null unless otp::held_locks is linked (src/debug).
+extern constinit std::atomic<void (*)() noexcept> suspension_check;
+
 enum class priority_class : std::uint8_t { low, normal, high, max };
 
 /// What a worker runs. A process is one.
@@ -131,6 +134,7 @@ struct alignas(64) worker {
 
   // For the room above: counters per worker.
   void* local = nullptr;
+  void* debug = nullptr;  // by malloc; of suspension_check
 };
 
 /// What a stalled worker looked like, for the report of the room above.
