@@ -27,7 +27,7 @@ struct runtime_options {
   bool contain_stack_overflow = false;              ///< a stack overflow ends the process instead of the program
   bool contain_terminate = false;                   ///< a std::terminate in a process ends the process
   bool record_backtraces = false;                   ///< keep the throw site of exceptions that end a process
-  bool handle_signals = true;                       ///< run() only: SIGTERM and SIGINT stop in order
+  bool handle_signals = true;                       ///< run(): SIGTERM and SIGINT stop in order, SIGPIPE does nothing
   event_listener* listener = nullptr;               ///< null: one line per event to stderr
 };
 
@@ -45,6 +45,7 @@ struct runtime_counters {
   std::uint64_t late_replies = 0;  ///< replies that nobody waited for any more
   std::uint64_t unhandled = 0;     ///< messages that a server had no handler for
   std::uint64_t fenced = 0;        ///< sends and replies of abandoned processes, dropped
+  std::uint64_t reports_lost = 0;  ///< events that could not be written to stderr: closed, full, or nobody reads
   std::uint64_t steals = 0;
   std::uint64_t parks = 0;
   std::uint64_t stacks_live = 0;

@@ -5,7 +5,13 @@
 #include "process/runtime_core.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
 
 namespace otp {
 
@@ -75,24 +81,53 @@ namespace otp::detail {
 
 namespace {
 
-// Standard error, one line an event. A closed or full stderr must not hurt: what cannot be written is lost.
-class stderr_listener final : public event_listener {
+// A write to a pipe without a reader sends SIGPIPE to the thread that writes, which ends the program unless somebody
+// handles it: held back meanwhile, and taken away if it came.
+class without_broken_pipe {
  public:
-  void on_event(const event& e) override {
-    if (e.severity < severity::warning) return;
-    std::string line = e.to_string() + "\n";
-    const char* at = line.data();
-    std::size_t left = line.size();
-    while (left > 0) {
-      ssize_t n = write(STDERR_FILENO, at, left);
-      if (n <= 0) return;
-      at += n;
-      left -= static_cast<std::size_t>(n);
-    }
+  without_broken_pipe() noexcept {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
   }
+  ~without_broken_pipe() {
+    const timespec at_once{};
+    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  without_broken_pipe(const without_broken_pipe&) = delete;
+  without_broken_pipe& operator=(const without_broken_pipe&) = delete;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+  bool was_pending_;
 };
 
-stderr_listener the_stderr_listener;
+// Standard error, one line an event. A closed, full or stuck one must not hurt: nobody waits for it, and what cannot be
+// written is counted. False: (part of) the line is lost.
+bool write_to_stderr(const event& e) {
+  if (e.severity < severity::warning) return true;
+  std::string line = e.to_string() + "\n";
+  const char* at = line.data();
+  std::size_t left = line.size();
+  without_broken_pipe quiet;
+  while (left > 0) {
+    // What poll() finds writable takes PIPE_BUF bytes without blocking.
+    pollfd out{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&out, 1, 0) < 0 && errno == EINTR) continue;
+    if (!(out.revents & POLLOUT)) return false;
+    ssize_t n = write(STDERR_FILENO, at, std::min<std::size_t>(left, PIPE_BUF));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    at += n;
+    left -= static_cast<std::size_t>(n);
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -109,32 +144,42 @@ static bool has_room(runtime_core::event_state::kind& kind, nanos now, unsigned 
 
 bool runtime_core::wants_event(std::string_view what) {
   std::lock_guard lock(events->lock);
-  return !events->removed && has_room(events->kinds[std::string(what)], sched.now(), options.events_per_second);
+  return has_room(events->kinds[std::string(what)], sched.now(), options.events_per_second);
+}
+
+void runtime_core::forget_listener() noexcept {
+  std::lock_guard lock(events->lock);
+  events->removed = true;
 }
 
 void runtime_core::emit(event e) noexcept {
   try {
-    event_listener* to = nullptr;
+    event_listener* to = options.listener;
     {
       std::lock_guard lock(events->lock);
-      if (events->removed) return;
+      if (events->removed) to = nullptr;
       auto& kind = events->kinds[std::string(e.what)];
       if (!has_room(kind, sched.now(), options.events_per_second)) return;
       ++kind.shown;
       e.left_out = std::exchange(kind.left_out, 0);
-      to = options.listener ? options.listener : &the_stderr_listener;
+    }
+    if (!to) {
+      if (!write_to_stderr(e)) count(counter::reports_lost);
+      return;
     }
     try {
       to->on_event(e);
     } catch (...) {
-      std::lock_guard lock(events->lock);
-      if (to == &the_stderr_listener || events->removed) return;
-      events->removed = true;
+      {
+        std::lock_guard lock(events->lock);
+        if (events->removed) return;
+        events->removed = true;
+      }
       event last{.what = "listener_removed",
                  .severity = severity::error,
-                 .reason = exit_reason::of_current_exception(),
-                 .fields = {{"why", "the event listener threw; it gets no more events"}}};
-      the_stderr_listener.on_event(last);
+                 .reason = current_reason(),
+                 .fields = {{"why", "the event listener threw; events go to stderr from now on"}}};
+      if (!write_to_stderr(last)) count(counter::reports_lost);
     }
   } catch (...) {
     // No memory for a report: the report is what is given up.

@@ -5,12 +5,6 @@
 #include "process/control.hpp"
 #include "process/runtime_core.hpp"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <thread>
 
@@ -125,6 +119,7 @@ stop_report runtime_core::stop_from_outside(duration budget) {
   bool pool_ended = blocking->stop(grace);
   bool workers_ended = sched.stop(grace);
   stuck = !pool_ended || !workers_ended;
+  if (stuck) forget_listener();  // it may be gone when that thread comes back
   running.store(false);
   std::lock_guard lock(abandoned_lock);
   return {abandoned};
@@ -138,87 +133,6 @@ void runtime_core::request_shutdown() {
     waiters.swap(shutdown_waiters);
   }
   for (pid who : waiters) send_wake(*this, who, &shutdown_requested);
-}
-
-int run_program(unique_function body, const std::string_view& type, const runtime_options& options) {
-  int signals = -1;
-  sigset_t wanted;
-  sigset_t before;
-  sigemptyset(&wanted);
-  if (options.handle_signals) {
-    sigaddset(&wanted, SIGTERM);
-    sigaddset(&wanted, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &wanted, &before);  // before the workers start: they inherit it
-    signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
-  }
-  int finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  ::signal(SIGPIPE, SIG_IGN);
-  int code = 1;
-  {
-    runtime rt(options);
-    rt.start();
-    runtime_core& core = rt.core();
-    std::atomic<bool> main_over{false};
-    exit_reason why;
-    std::thread waiter([&] {
-      why = rt.run_to_end(std::move(body), type);
-      main_over.store(true);
-      std::uint64_t one = 1;
-      static_cast<void>(!write(finished, &one, sizeof one));
-    });
-    bool asked = false;
-    nanos stop_at = never;
-    // Until the first process has ended; from the first signal on, at most for the budget.
-    while (!main_over.load()) {
-      pollfd fds[2] = {{finished, POLLIN, 0}, {signals, POLLIN, 0}};
-      int wait_ms = -1;
-      if (stop_at != never)
-        wait_ms = static_cast<int>(std::clamp<nanos>((stop_at - core.sched.now()) / 1'000'000, 0, 1'000'000));
-      int ready = poll(fds, signals >= 0 ? 2 : 1, wait_ms);
-      if (signals >= 0 && ready > 0 && (fds[1].revents & POLLIN)) {
-        signalfd_siginfo got{};
-        if (read(signals, &got, sizeof got) == static_cast<ssize_t>(sizeof got)) {
-          if (asked) _exit(128 + static_cast<int>(got.ssi_signo));  // asked twice: at once
-          asked = true;
-          // The first process returns from wait_for_shutdown(); one that does not wait there is stopped with the rest.
-          stop_at = core.sched.now() + options.stop_budget.count() / 4;
-          core.stop_deadline.store(core.sched.now() + options.stop_budget.count());
-          rt.request_shutdown();
-        }
-      }
-      if (stop_at != never && core.sched.now() >= stop_at) break;
-    }
-    // A second signal during the stop still ends the program at once.
-    std::atomic<bool> stopped{false};
-    std::thread second([&] {
-      while (!stopped.load()) {
-        pollfd fd{signals, POLLIN, 0};
-        if (signals < 0 || poll(&fd, 1, 20) <= 0) {
-          if (signals < 0) return;
-          continue;
-        }
-        signalfd_siginfo got{};
-        if (read(signals, &got, sizeof got) != static_cast<ssize_t>(sizeof got)) continue;
-        if (asked) _exit(128 + static_cast<int>(got.ssi_signo));
-        asked = true;
-      }
-    });
-    nanos left = core.stop_deadline.load() == never
-                     ? options.stop_budget.count()
-                     : std::max<nanos>(1'000'000, core.stop_deadline.load() - core.sched.now());
-    stop_report report = rt.stop(duration(left));
-    waiter.join();
-    stopped.store(true);
-    second.join();
-    bool good = why.is_expected() || (asked && why == reason::killed && report.clean());
-    code = good && report.clean() ? 0 : 1;
-  }
-  close(finished);
-  if (signals >= 0) {
-    close(signals);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
-  return code;
 }
 
 }  // namespace otp::detail
@@ -268,6 +182,7 @@ exit_reason runtime::run_to_end(unique_function body, const std::string_view& ty
   require_started(*core_, "runtime.run");
   if (runtime_core::current())
     throw bad_argument("runtime.run: this thread is a worker; use otp::spawn_monitor and receive its `down` instead");
+  if (!body) throw bad_argument("runtime.run: the function object is empty; give one that can be called");
   std::unique_lock lock(core_->ends_lock);
   auto mark = [&] {
     std::uint64_t bits = 0;

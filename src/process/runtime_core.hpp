@@ -37,6 +37,7 @@ enum class counter : std::uint8_t {
   late_replies,
   unhandled,
   fenced,
+  reports_lost,
   count_
 };
 
@@ -150,6 +151,7 @@ struct runtime_core {
   runtime_counters counters() const;
   std::uint64_t new_reference() noexcept;
   void emit(event e) noexcept;
+  void forget_listener() noexcept;
   /// Whether an event of this kind would reach the listener now; if not, it is counted as left out.
   bool wants_event(std::string_view what);
   mailbox_account& open_account(process& place, const spawn_options& wanted);
