@@ -166,7 +166,7 @@ TEST(a_mailbox_that_blocks_its_senders, loses_nothing_and_lets_go_of_senders_tha
     });
     std::vector<otp::ref> senders;
     for (int s = 0; s < 5; ++s)
-      senders.push_back(otp::spawn_monitor([reader = reader, per_sender] {
+      senders.push_back(otp::spawn_monitor([reader, per_sender] {
                           for (int i = 0; i < per_sender; ++i)
                             EXPECT_EQ(otp::send(reader, tracked(i)), send_status::sent);
                         }).monitor);
@@ -179,14 +179,14 @@ TEST(a_mailbox_that_blocks_its_senders, loses_nothing_and_lets_go_of_senders_tha
     std::vector<otp::spawned> waiting;
     std::atomic<int> told_gone{0};
     for (int s = 0; s < 3; ++s)
-      waiting.push_back(otp::spawn_monitor([deaf = deaf, &told_gone] {
+      waiting.push_back(otp::spawn_monitor([deaf, &told_gone] {
         for (;;)
           if (otp::send(deaf, tracked(1)) == send_status::no_process) {
             ++told_gone;
             return;
           }
       }));
-    ASSERT_TRUE(eventually_here([&, deaf = deaf] {
+    ASSERT_TRUE(eventually_here([&] {
       for (auto& w : waiting)
         if (otp::info(w.pid)->status != otp::process_status::waiting) return false;
       return otp::info(deaf)->message_queue_len == 10;
@@ -563,7 +563,7 @@ TEST(an_exit_signal_between_messages, comes_after_those_before_it_and_nothing_co
     auto [reader, m] = otp::spawn_monitor([&] {
       for (;;) otp::receive([&](int n) { seen.push_back(n); });
     });
-    auto [sender, s] = otp::spawn_monitor([reader = reader] {
+    auto [sender, s] = otp::spawn_monitor([reader] {
       otp::send(reader, 1);
       otp::yield();
       otp::send(reader, 2);
