@@ -194,8 +194,8 @@ void server_core::receive(envelope* e) {
   }
 }
 
+// What was accepted is counted once: as handled, unhandled or expired. Responses were never counted as accepted.
 void server_core::dispatch(envelope* e) {
-  if (e->type->kind != signal::request) count_handled();
   if (rare_) {
     if (own_timer(e)) return;
     cancel_idle_timeout();
@@ -206,6 +206,7 @@ void server_core::dispatch(envelope* e) {
     case signal::cast: {
       auto& type = static_cast<const server_envelope_type&>(*e->type);
       if (type.server != &type_) return unhandled(e, "sent to a server of another type");
+      count_handled();
       return run(type.run, e);
     }
     case signal::reply: {
@@ -225,7 +226,10 @@ bool server_core::own_timer(envelope* e) {
   if (e->type == &value_envelope<idle_expired>::type_of) {
     bool counts = static_cast<value_envelope<idle_expired>*>(e)->value.number == rare_->idle_number;
     destroy(e);
-    if (!counts) return true;
+    if (!counts) {
+      count_handled();
+      return true;
+    }
     hibernating_ = false;
     rare_->idle_number = 0;
     envelope* due = std::exchange(rare_->idle_message, nullptr);
@@ -235,6 +239,7 @@ bool server_core::own_timer(envelope* e) {
   if (e->type == &value_envelope<hibernate_due>::type_of) {
     bool counts = static_cast<value_envelope<hibernate_due>*>(e)->value.number == rare_->hibernate_number;
     destroy(e);
+    count_handled();
     if (counts) fall_asleep();
     return true;
   }
@@ -274,20 +279,21 @@ bool server_core::is_parent_exit(const envelope& e) const noexcept {
 }
 
 void server_core::run_info(envelope* e) {
-  if (is_parent_exit(*e)) {
-    exit_reason why = static_cast<value_envelope<exit_signal>*>(e)->value.reason;
-    std::string text = text_of_payload(*e->type, *e);
-    destroy(e);
-    return stop({.why = std::move(why), .message = std::move(text)});
-  }
-  for (std::size_t i = 0; i < type_.info_count; ++i)
-    if (type_.infos[i].type == e->type) return run(type_.infos[i].run, e);
-  if (type_.any_info) return run(type_.any_info, e);
-  unhandled(e, "no handler");
+  std::size_t at = 0;
+  while (at < type_.info_count && type_.infos[at].type != e->type) ++at;
+  runner r = at < type_.info_count ? type_.infos[at].run : type_.any_info;
+  bool parent_exit = is_parent_exit(*e);
+  if (!parent_exit && !r) return unhandled(e, "no handler");
+  if (e->type->kind != signal::reply) count_handled();
+  if (!parent_exit) return run(r, e);
+  exit_reason why = static_cast<value_envelope<exit_signal>*>(e)->value.reason;
+  std::string text = text_of_payload(*e->type, *e);
+  destroy(e);
+  stop({.why = std::move(why), .message = std::move(text)});
 }
 
 void server_core::unhandled(envelope* e, const char* what) {
-  count_unhandled();
+  if (e->type->kind != signal::reply) count_unhandled();
   std::string text = text_of_payload(*e->type, *e);
   report({.what = "unhandled_message",
           .severity = severity::warning,
@@ -317,7 +323,7 @@ bool server_core::discard(envelope* e, const char* what) {
 void server_core::run_request(request_envelope* r) {
   auto& type = static_cast<const server_envelope_type&>(*r->type);  // the envelope's changes when it is answered
   if (type.server != &type_) {
-    count_handled();
+    count_unhandled();
     exit_reason why(exit_reason::kind::bad_server_type, "the caller takes it for a " + std::string(type.server->name) +
                                                             ", but a " + std::string(type_.name) + " runs there");
     return drop_request(r, &why);

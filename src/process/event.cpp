@@ -73,7 +73,11 @@ std::string event::to_string(const event_format& how) const {
   return text;
 }
 
-void report(event e) { require_runtime("report").emit(std::move(e)); }
+void report(event e) {
+  runtime_core& core = require_runtime("report");
+  if (process* p = current_process()) check_abandoned(*p);  // its listener may be gone
+  core.emit(std::move(e));
+}
 
 }  // namespace otp
 

@@ -270,7 +270,7 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       if (found) unlink_from_queue(core, p, before, found);
     }
     if (found) {
-      core.count(counter::handled);
+      if (found->type->kind != signal::reply) core.count(counter::handled);  // a response was not accepted as a message
       p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       return found;
     }
