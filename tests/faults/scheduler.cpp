@@ -134,8 +134,8 @@ TEST(a_handler_that_blocks, is_reported_unless_it_blocks_in_the_helper) {
   otp::runtime_options o;
   o.workers = 2;
   o.handler_limit = 100ms;
+  gate pipe;  // closed after the last worker has read it
   program p(o);
-  gate pipe;
   p.run([&] {
     auto other = otp::gen_server::start_link<echo>().value();
     // With the helper: nobody notices, for many times the limit.
@@ -173,8 +173,8 @@ TEST(as_many_blocked_handlers_as_workers, are_reported_and_a_spare_worker_runs_t
   otp::runtime_options o;
   o.workers = 2;
   o.handler_limit = 100ms;
+  gate pipe;  // closed after the last worker has read it
   program p(o);
-  gate pipe;
   const int workers = std::getenv("OTP_WORKERS") ? std::atoi(std::getenv("OTP_WORKERS")) : 2;
   // Stacks that wait on the workers.
   std::vector<pid> sleepers;
