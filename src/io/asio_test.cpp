@@ -540,6 +540,24 @@ TEST(asio_test, a_process_that_traps_exits_goes_on_with_its_operation) {
   });
 }
 
+TEST(asio_test, an_object_destroyed_by_another_process_ends_the_operation_on_it) {
+  run([] {
+    for (bool killed : {false, true}) {
+      auto timer = std::make_unique<asio::steady_timer>(otp::io(), 1h);
+      otp::spawned child = spawn_watched([t = timer.get()] {
+        error_code ec;
+        t->async_wait(use_process[ec]);
+        EXPECT_EQ(ec, asio::error::operation_aborted);
+      });
+      until_waiting(child.pid);
+      timer.reset();
+      if (killed) otp::exit(child.pid, otp::reason::kill);
+      otp::exit_reason why = reason_of(child);
+      EXPECT_TRUE(why == otp::reason::normal || (killed && why == otp::reason::killed)) << why.to_string();
+    }
+  });
+}
+
 TEST(asio_test, what_cannot_be_cancelled_is_waited_for_before_the_stack_unwinds) {
   run([] {
     std::move_only_function<void()> later;

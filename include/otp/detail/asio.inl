@@ -19,9 +19,9 @@ struct runtime_core;
 class io_operation {
  public:
   /// Errors: bad_argument outside of a process; exited(system_limit) if there is no stack to wait on.
-  template <class Initiation>
-  io_operation(use_process_t token, const Initiation& initiation) : initiation_(&initiation) {
-    if constexpr (requires { initiation.get_executor(); }) send_cancellation_ = send_through<Initiation>;
+  template <class Executor>
+  io_operation(use_process_t token, const Executor& executor) : executor_(&executor) {
+    if constexpr (!std::is_same_v<Executor, std::monostate>) send_cancellation_ = send_through<Executor>;
     begin(token);
   }
   io_operation(const io_operation&) = delete;
@@ -66,7 +66,7 @@ class io_operation {
     io_operation* operation;
   };
 
-  template <class Initiation>
+  template <class Executor>
   static void send_through(io_operation& self);
   static void send_to_context(io_operation& self);
   void begin(const use_process_t& token);
@@ -78,7 +78,7 @@ class io_operation {
   pid who_;
   boost::system::error_code* error_ = nullptr;
   std::int64_t deadline_ = 0;
-  const void* initiation_;
+  const void* executor_;  // beside this object
   void (*send_cancellation_)(io_operation&) = send_to_context;
   boost::asio::cancellation_signal signal_;
   std::exception_ptr failure_;
@@ -112,9 +112,19 @@ class io_operation::request {
   io_operation* operation_;
 };
 
-template <class Initiation>
+template <class Executor>
 void io_operation::send_through(io_operation& self) {
-  boost::asio::post(static_cast<const Initiation*>(self.initiation_)->get_executor(), request(self));
+  boost::asio::post(*static_cast<const Executor*>(self.executor_), request(self));
+}
+
+// The executor of the I/O object, if the initiation tells it. A copy: the object may be destroyed while its operation
+// is under way.
+template <class Initiation>
+auto executor_of(const Initiation& initiation) {
+  if constexpr (requires { initiation.get_executor(); })
+    return initiation.get_executor();
+  else
+    return std::monostate();
 }
 
 template <class... Args>
@@ -210,9 +220,11 @@ class boost::asio::async_result<otp::use_process_t, R(Args...)> {
   template <class Initiation, class... InitArgs>
   static return_type initiate(Initiation&& initiation, otp::use_process_t token, InitArgs&&... args) {
     otp::detail::io_results<Args...> results;
-    otp::detail::io_operation operation(token, initiation);
-    std::forward<Initiation>(initiation)(otp::detail::process_handler<Args...>(operation, results),
-                                         std::forward<InitArgs>(args)...);
+    const auto executor = otp::detail::executor_of(initiation);
+    otp::detail::io_operation operation(token, executor);
+    // A variable: if copying an argument throws, the operation has a handler that is dropped all the same.
+    otp::detail::process_handler<Args...> handler(operation, results);
+    std::forward<Initiation>(initiation)(std::move(handler), std::forward<InitArgs>(args)...);
     operation.wait();
     if constexpr (outcome::errors > 0)
       operation.settle(std::get<0>(*results));
