@@ -24,6 +24,12 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
+#if OTP_DETAIL_TSAN
+// Children start runtimes, and the program may have left the fibers of abandoned processes behind, which count as
+// threads for ThreadSanitizer: it would refuse.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+#endif
+
 namespace faults {
 
 bool eventually(const std::function<bool()>& so, std::chrono::seconds deadline) {
@@ -141,7 +147,12 @@ std::size_t voluntary_switches() {
   return all;
 }
 
-baseline::baseline() : descriptors_(open_descriptors()), threads_(threads()) {}
+baseline::baseline() {
+  // ThreadSanitizer starts a thread of its own with the first one of the program.
+  if (tsan) std::thread([] {}).join();
+  descriptors_ = open_descriptors();
+  threads_ = threads();
+}
 
 baseline::~baseline() {
   // A thread that was joined may be listed a moment longer.

@@ -91,8 +91,8 @@ class baseline {
   baseline& operator=(const baseline&) = delete;
 
  private:
-  std::size_t descriptors_;
-  std::size_t threads_;
+  std::size_t descriptors_ = 0;
+  std::size_t threads_ = 0;
 };
 
 /// The counters of a runtime as they were, and the check that they are again: processes, timers, names, stacks.
