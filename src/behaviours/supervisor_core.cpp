@@ -47,9 +47,13 @@ void supervisor_core::receive(envelope* e) {
   switch (e->type->kind) {
     case signal::system: return take_system(static_cast<request_envelope*>(e));
     case signal::stop:
-      if (busy() || held_first_) return hold(e);
+      if (busy() || (held_first_ && !suspended_)) return hold(e);
       return take(e);
     case signal::request:
+      if (doing_ == activity::ending) {
+        runtime_bracket bracket;
+        if (refuse_start(static_cast<request_envelope*>(e))) return;
+      }
       if (waits) return hold(e);
       return take(e);
     default: break;
@@ -73,23 +77,26 @@ void supervisor_core::take(envelope* e) {
     destroy(e);
     return order_end(std::move(why));
   }
-  count_handled();
   if (e->type == &value_envelope<exit_signal>::type_of) {
+    count_handled();
     exit_signal signal = std::move(static_cast<value_envelope<exit_signal>*>(e)->value);
     destroy(e);
     return take_exit(signal);
   }
   if (e->type == &value_envelope<down>::type_of) {
+    count_handled();
     down d = std::move(static_cast<value_envelope<down>*>(e)->value);
     destroy(e);
     return take_down(d);
   }
   if (e->type == &value_envelope<supervisor_tick>::type_of) {
+    count_handled();
     destroy(e);
     tick_at_ = INT64_MAX;
     return look_at_stops();
   }
   if (e->type == &value_envelope<supervisor_retry>::type_of) {
+    count_handled();
     std::uint64_t order = static_cast<value_envelope<supervisor_retry>*>(e)->value.order;
     destroy(e);
     if (child_record** c = retries_.find(order)) restart(**c);
@@ -101,7 +108,8 @@ void supervisor_core::take(envelope* e) {
 void supervisor_core::take_exit(const exit_signal& signal) {
   if (!signal.from || signal.from == parent_) return order_end(signal.reason);
   child_record* c = children_ ? children_->find(signal.from) : nullptr;
-  if (!c) return;  // not a child: nothing of the supervisor's
+  if (!c) return;                        // not a child: nothing of the supervisor's
+  if (linked_with(signal.from)) return;  // a live child called otp::exit on its supervisor
   if (c->is == child_record::state::stopping || (c->is == child_record::state::running && busy() && in_group(*c)))
     return stopped(*c, signal.reason);
   if (c->is == child_record::state::running) child_ended(*c, signal.reason);
@@ -181,6 +189,7 @@ void supervisor_core::take_request(supervisor_request* r) {
   }
   if (type.server != &supervisor_server_type) {
     asker_ = nullptr;
+    count_handled();
     fail_request(r, exit_reason(exit_reason::kind::bad_server_type, "the caller takes it for a " +
                                                                         std::string(type.server->name) + ", but a " +
                                                                         std::string(type_) + " runs there"));
@@ -413,6 +422,7 @@ void supervisor_core::let_go(const exit_reason& why) noexcept {
   envelope* others = nullptr;
   for (envelope* e = std::exchange(held_first_, nullptr); e;) {
     envelope* next = e->next;
+    if (e->type->kind != signal::stop) count_dropped();
     if (e->type->kind == signal::request) {
       fail_request(static_cast<request_envelope*>(e), why);
     } else {

@@ -87,6 +87,7 @@ class supervisor_core final : public process_body {
   void restart_alone(child_record& c);
   void start_group();
   void report_start_error(const child_record& c, const exit_reason& why);
+  void report_late_start(const child_record& c, const result<child_started>& made);
   void try_again(child_record& c, pid last);
   void leave_restarting(child_record& c) noexcept;
   void set_running(child_record& c, pid process);
@@ -110,6 +111,7 @@ class supervisor_core final : public process_body {
   void end_now();
   bool in_group(const child_record& c) const noexcept;
   void sort_out_held();
+  bool refuse_start(request_envelope* e);
   std::optional<exit_reason> held_exit_of(pid process);
   void wake_at(std::int64_t moment);
   bool fits(const child_record& c, const exit_reason& why) const;
@@ -147,10 +149,11 @@ class supervisor_core final : public process_body {
   child_record* asked_for_ = nullptr;  // terminating: answered when this one is gone
   exit_reason end_reason_;
   std::map<std::string, odd_end> odd_ends_;  // ending, many at once: by reason
-  instant stop_started_{};
-  std::int64_t limit_ = INT64_MAX;       // of a runtime's stop: this supervisor's share of its budget
-  std::int64_t kill_by_ = INT64_MAX;     // what of it the present target may use
-  std::int64_t abandon_by_ = INT64_MAX;  // and how long its kill may take
+  instant stop_started_{};                   // ending, many at once
+  instant target_asked_{};                   // when `target_` was asked to end
+  std::int64_t limit_ = INT64_MAX;           // of a runtime's stop: this supervisor's share of its budget
+  std::int64_t kill_by_ = INT64_MAX;         // what of it the present target may use
+  std::int64_t abandon_by_ = INT64_MAX;      // and how long its kill may take
   ref tick_;
   std::int64_t tick_at_ = INT64_MAX;
 };

@@ -77,7 +77,7 @@ void supervisor_core::start_all() {
     next = c->next;
     auto started = start_one(*c);
     if (being_ended()) return;
-    if (told_to_end_) return;  // the order is in the mailbox
+    if (told_to_end_) return report_late_start(*c, started);
     if (started) {
       report_child(report_context::progress, identity_, {}, *c);
       continue;
@@ -109,19 +109,26 @@ class supervisor_core::watch final : public start_watch {
   void asked_to_end() noexcept override {
     // A child that is being started is stopped like any other: `shutdown`, its time, then a kill.
     shutdown_time time = child_.spec.shutdown();
+    if (deadline == never) set_deadline(time);  // first: a child that is a supervisor looks up what it may use
     if (starting && !time.is_brutal_kill()) otp::exit(starting, reason::shutdown);
-    if (deadline != never) return;
+  }
+
+ private:
+  void set_deadline(const shutdown_time& time) noexcept {
     std::int64_t now = nanoseconds_now();
     if (!time.is_infinity()) deadline = time.time().count() > never - now ? never : now + time.time().count();
     try {
-      if (std::int64_t limit = stop_budget::here().limit_under(core_.parent_); limit != never)
+      auto& budget = stop_budget::here();
+      if (std::int64_t limit = budget.limit_under(core_.parent_); limit != never) {
         deadline = std::min(deadline, now + std::max<std::int64_t>(limit - now, 0) / 2);
+        core_.limit_ = limit;
+        budget.set(core_.identity_.process, deadline);
+      }
     } catch (...) {
       // Without the table of budgets the child's own time has to do.
     }
   }
 
- private:
   supervisor_core& core_;
   const child_record& child_;
 };
@@ -186,6 +193,11 @@ result<child_started> supervisor_core::start_one(child_record& c) {
 // One that was given up has been reported, and one that was not even tried is no error.
 void supervisor_core::report_start_error(const child_record& c, const exit_reason& why) {
   if (why != reason::stopping) report_child(report_context::start_error, identity_, why, c);
+}
+
+// The order to end came while it was being started, and is in the mailbox.
+void supervisor_core::report_late_start(const child_record& c, const result<child_started>& made) {
+  if (!made && made.error() != reason::ignore) report_start_error(c, made.error());
 }
 
 void supervisor_core::set_running(child_record& c, pid process) {
@@ -269,7 +281,8 @@ void supervisor_core::restart_alone(child_record& c) {
   pid last = c.process;
   if (c.is == child_record::state::running && !by_process()) set_stopped(c);
   auto started = start_one(c);
-  if (being_ended() || told_to_end_) return;
+  if (being_ended()) return;
+  if (told_to_end_) return report_late_start(c, started);
   if (started) return report_child(report_context::progress, identity_, {}, c);
   if (started.error() == reason::ignore) {
     set_stopped(c);
@@ -286,8 +299,10 @@ void supervisor_core::start_group() {
   failed_ = nullptr;
   for (child_record* next = nullptr; c; c = next) {
     next = c->next;
+    if (routes_ && c->order > routes_->count.load()) continue;  // a resize has taken it out
     auto started = start_one(*c);
-    if (being_ended() || told_to_end_) return;
+    if (being_ended()) return;
+    if (told_to_end_) return report_late_start(*c, started);
     if (started) {
       report_child(report_context::progress, identity_, {}, *c);
       continue;

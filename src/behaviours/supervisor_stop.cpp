@@ -111,7 +111,7 @@ void supervisor_core::begin_stop(child_record& c) {
   c.monitor = monitor(c.process).number();
   publish(c);
   if (!by_process() || doing_ != activity::ending) {
-    stop_started_ = otp::now();
+    target_asked_ = otp::now();
     share_budget();
   }
   if (c.spec.shutdown().is_brutal_kill() || c.overdue)
@@ -134,7 +134,7 @@ void supervisor_core::look_at_stops() {
     if (c.is != child_record::state::stopping) return;
     if (!c.killed) {
       shutdown_time time = c.spec.shutdown();
-      std::int64_t start = stop_started_.time_since_epoch().count();
+      std::int64_t start = (&c == target_ ? target_asked_ : stop_started_).time_since_epoch().count();
       std::int64_t due =
           time.is_infinity() || time.time().count() > never - start ? never : start + time.time().count();
       due = std::min(due, kill_by_);
@@ -277,16 +277,9 @@ void supervisor_core::sort_out_held() {
         child_record* c = children_->find(static_cast<value_envelope<exit_signal>*>(e)->value.from);
         out = c && c->is == child_record::state::running && in_group(*c);
       } else if (doing_ == activity::ending && e->type->kind == signal::request &&
-                 static_cast<const server_envelope_type*>(e->type)->server == &supervisor_server_type) {
-        auto op = static_cast<supervisor_request*>(e)->op;
-        if (op == supervisor_op::start_child || op == supervisor_op::restart_child) {
-          supervisor_reply refusal;
-          refusal.failed = true;
-          refusal.failure = reason::stopping;
-          write_reply(static_cast<supervisor_request*>(e), std::move(refusal));
-          e = next;
-          continue;
-        }
+                 refuse_start(static_cast<request_envelope*>(e))) {
+        e = next;
+        continue;
       }
       envelope*& first = out ? out_first : kept_first;
       envelope*& last = out ? out_last : kept_last;
@@ -299,10 +292,30 @@ void supervisor_core::sort_out_held() {
   }
   while (envelope* e = out_first) {
     out_first = std::exchange(e->next, nullptr);
+    count_handled();
     exit_signal signal = std::move(static_cast<value_envelope<exit_signal>*>(e)->value);
     destroy(e);
+    if (linked_with(signal.from)) continue;  // it is not its end: see take_exit
     if (child_record* c = children_->find(signal.from)) settle(*c, signal.reason);
   }
+}
+
+// A supervisor that ends starts nobody, and says so at once: its end may take long. Inside a bracket.
+bool supervisor_core::refuse_start(request_envelope* e) {
+  if (static_cast<const server_envelope_type*>(e->type)->server != &supervisor_server_type) return false;
+  auto* r = static_cast<supervisor_request*>(e);
+  if (r->op != supervisor_op::start_child && r->op != supervisor_op::restart_child) return false;
+  request_done();
+  if (!otp::detail::take_request(*r)) {
+    count_expired();
+    drop_answered(r);
+    return true;
+  }
+  supervisor_reply refusal;
+  refusal.failed = true;
+  refusal.failure = reason::stopping;
+  write_reply(r, std::move(refusal));
+  return true;
 }
 
 std::optional<exit_reason> supervisor_core::held_exit_of(pid process) {
@@ -317,6 +330,7 @@ std::optional<exit_reason> supervisor_core::held_exit_of(pid process) {
       (before ? before->next : held_first_) = e->next;
       if (held_last_ == e) held_last_ = before;
     }
+    count_handled();
     destroy(e);
     return why;
   }

@@ -94,6 +94,7 @@ void count_here(counter which) noexcept {
 void count_expired() noexcept { count_here(counter::expired); }
 void count_handled() noexcept { count_here(counter::handled); }
 void count_unhandled() noexcept { count_here(counter::unhandled); }
+void count_dropped() noexcept { count_here(counter::dropped); }
 
 runtime_bracket::runtime_bracket() : process_(current_process()) {
   if (process_) runtime_section::enter(*static_cast<process*>(process_));

@@ -217,6 +217,27 @@ TEST(supervisor_partition, resizing_stops_or_starts_partitions_in_place_and_chan
   });
 }
 
+// A group restart started the partitions again that a resize had stopped.
+// covers: SUP-160
+TEST(supervisor_partition, a_group_restart_leaves_out_what_a_resize_has_stopped) {
+  supervised(20, [] {
+    auto resized = spec(3);
+    resized.strategy = otp::one_for_all;
+    auto sup = otp::partition_supervisor::start_link(std::move(resized), {.name = "p"}).value();
+    ASSERT_TRUE(otp::partition_supervisor::resize("p", 2));
+    otp::pid first = process_of(sup, 0);
+    otp::pid second = process_of(sup, 1);
+    otp::exit(second, otp::reason::kill);
+    otp::testing::settle();
+    EXPECT_EQ(otp::partition_supervisor::count_children("p").active, 2U);
+    EXPECT_NE(process_of(sup, 0), first);
+    EXPECT_NE(process_of(sup, 1), second);
+    EXPECT_EQ(state_of(sup, 2), otp::child_state::undefined);
+    EXPECT_EQ(otp::partition_supervisor::resize("p", 3).value(), 2);
+    for (int key = 0; key < 6; ++key) EXPECT_EQ(at("p", key), key % 3);
+  });
+}
+
 // covers: SUP-161
 TEST(supervisor_partition, keys_of_no_partition_and_more_partitions_than_there_were_are_refused) {
   supervised(5, [] {

@@ -202,6 +202,9 @@ struct by_own_spec {
         .restart(otp::temporary);
   }
 };
+otp::result<otp::pid> begin_resting() {
+  return otp::spawn_link([] { rest(); });
+}
 struct a_server {
   explicit a_server(int n = 7) : number(n) {}
   std::string to_string() const { return std::to_string(number); }
@@ -287,5 +290,23 @@ TEST(supervisor_specs, a_supervisor_module_is_a_child_of_type_supervisor_under_i
     EXPECT_EQ(otp::supervisor::count_children(sup).supervisors, 4U);
     EXPECT_EQ(otp::supervisor::count_children(process_of(sup, "another")).active, 3U);
     EXPECT_EQ(otp::supervisor::count_children(process_of(sup, "inner")).active, 0U);
+  });
+}
+
+// A function's address made g++ warn, under -Wextra, of a test that it is not null.
+// covers: SUP-017
+TEST(supervisor_specs, a_start_function_is_anything_that_can_be_called_and_may_turn_out_to_be_nothing) {
+  supervised(5, [] {
+    otp::result<otp::pid> (*nothing)() = nullptr;
+    EXPECT_FALSE(otp::child_function("x", nothing).has_start());
+    EXPECT_FALSE(otp::child_function("x", std::function<otp::pid()>()).has_start());
+    auto sup = otp::supervisor::start_link(
+                   {.strategy = otp::one_for_one,
+                    .children = {otp::child_function("function", begin_resting),
+                                 otp::child_function("pointer", &begin_resting),
+                                 otp::child_function("lambda", [] { return begin_resting(); }),
+                                 otp::child_function("object", std::function<otp::result<otp::pid>()>(begin_resting))}})
+                   .value();
+    EXPECT_EQ(otp::supervisor::count_children(sup).active, 4U);
   });
 }

@@ -298,3 +298,67 @@ TEST(supervisor_stop, a_suspended_supervisor_keeps_everything_for_later_and_can_
     EXPECT_EQ(log.take(), (strings{"+a", "-a shutdown"}));
   });
 }
+
+// A stop was kept behind what a suspended supervisor keeps, so it came only after somebody had resumed it.
+TEST(supervisor_stop, a_suspended_supervisor_that_keeps_requests_can_be_stopped) {
+  supervised(20, [] {
+    journal log;
+    auto sup = otp::supervisor::start_link({.strategy = otp::one_for_one, .children = {unit_spec(log, "a")}}).value();
+    otp::sys::suspend(sup);
+    otp::pid asks = otp::spawn([sup] { otp::supervisor::which_children(sup); });
+    otp::ref asked = otp::monitor(asks);
+    otp::pid adds = otp::spawn([&] {
+      auto added = otp::supervisor::start_child(sup, unit_spec(log, "b"));
+      ASSERT_FALSE(added);
+      EXPECT_EQ(added.error(), otp::reason::stopping);
+    });
+    otp::ref added = otp::monitor(adds);
+    otp::testing::settle();
+    otp::supervisor::stop(sup);
+    EXPECT_EQ(log.take(), (strings{"+a", "-a shutdown"}));
+    EXPECT_EQ(reason_of(asked).cause(), normal);
+    EXPECT_EQ(reason_of(added), normal);
+  });
+}
+
+// A child that called otp::exit on its supervisor was taken for one that had ended: it got a twin and was forgotten.
+TEST(supervisor_stop, an_exit_signal_that_a_living_child_sends_is_not_its_end) {
+  struct rebel {
+    struct strike {
+      otp::exit_reason why;
+    };
+    explicit rebel(journal to) : log(std::move(to)) { otp::trap_exit(true); }
+    void handle_cast(const strike& s) { otp::exit(otp::parent(), s.why); }
+    void terminate(const otp::exit_reason& why) {
+      log.add("-rebel " + why.to_string());
+      otp::exit(otp::parent(), "a last blow");
+      otp::sleep(1s);
+      log.add("gone");
+    }
+    journal log;
+  };
+  supervised(30, [] {
+    for (auto strategy : {otp::one_for_one, otp::one_for_all}) {
+      journal log;
+      auto sup = otp::supervisor::start_link(
+                     {.strategy = strategy,
+                      .children = {unit_spec(log, "a"), otp::child<rebel>(log).id("rebel"), unit_spec(log, "b")}})
+                     .value();
+      otp::pid child = process_of(sup, "rebel");
+      for (const otp::exit_reason& why : {otp::exit_reason("strike"), otp::exit_reason(shutdown)})
+        otp::cast(otp::server<rebel>(child), rebel::strike{why});
+      otp::testing::settle();
+      EXPECT_EQ(process_of(sup, "rebel"), child);
+      EXPECT_EQ(log.take(), (strings{"+a", "+b"}));
+      // Not while it is kept for later either.
+      otp::sys::suspend(sup);
+      otp::cast(otp::server<rebel>(child), rebel::strike{"strike"});
+      otp::testing::settle();
+      otp::pid stopper = otp::spawn([sup] { otp::supervisor::stop(sup); });
+      EXPECT_EQ(end_of(stopper), normal);
+      EXPECT_EQ(exit_from(sup), normal);
+      EXPECT_EQ(log.take(), (strings{"-b shutdown", "-rebel shutdown", "gone", "-a shutdown"}));
+      EXPECT_EQ(otp::process_count(), 1U);
+    }
+  });
+}

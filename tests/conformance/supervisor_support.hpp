@@ -95,6 +95,12 @@ inline otp::pid new_process(const otp::supervisor_ref& sup, const otp::child_id&
   throw std::runtime_error("the child does not come back");
 }
 
+/// On threads a process that has ended is counted a moment longer than its `down` takes.
+inline bool nobody_else_left() {
+  for (int i = 0; i < 60'000 && otp::process_count() > 1; ++i) otp::sleep(1ms);
+  return otp::process_count() == 1;
+}
+
 inline strings ids_of(const otp::supervisor_ref& sup) {
   strings ids;
   for (auto& child : otp::supervisor::which_children(sup)) ids.push_back(child.id.to_string());

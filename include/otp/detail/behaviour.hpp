@@ -95,6 +95,7 @@ bool take_request(const request_envelope& r) noexcept;
 void count_expired() noexcept;
 void count_handled() noexcept;
 void count_unhandled() noexcept;
+void count_dropped() noexcept;
 /// Brackets what an abandonment must not interrupt: see process.hpp.
 class runtime_bracket {
  public:
