@@ -22,6 +22,7 @@ constexpr std::uint32_t poll_interval = 32;  // steps between two looks at the c
 constexpr int timer_burst = 256;             // timers fired before ready processes get a turn
 constexpr nanos watch_interval = 10'000'000;
 constexpr unsigned idle_ticks_before_sleep = 5;
+constexpr nanos spin_time = 100'000;       // twice what waking a thread costs in a virtual machine
 constexpr nanos poller_grace = 1'000'000;  // for whom a worker has woken to take the poller, before it does so itself
 constexpr nanos trim_interval = 2'000'000'000;  // stacks not needed for so long give their memory back
 constexpr std::size_t stacks_kept = 64;         // but for so many
@@ -74,6 +75,7 @@ scheduler::scheduler(options o, hooks h, void* owner)
   } else {
     worker_count_ = options_.workers ? options_.workers : usable_cpus();
     worker_count_ = std::min(worker_count_, 32U);
+    spins_ = worker_count_ > 1 && usable_cpus() > 1;
     if (options_.spares == 0) options_.spares = std::max(4U, worker_count_);
     options_.spares = std::min(options_.spares, 64U - worker_count_);
     std::uint64_t seed = 0;
@@ -159,7 +161,7 @@ void scheduler::renew_loop(worker& w) {
   if (w.current != w.loop) return;
   prepare_to_suspend();
   stack* fresh = std::exchange(w.next_loop, nullptr);
-  make_context(fresh->ctx, fresh->low, fresh->size, loop_entry, fresh);
+  make_context(fresh->ctx, fresh->low, fresh->start_size(), loop_entry, fresh);
   w.loop = fresh;
 }
 
@@ -183,7 +185,7 @@ void scheduler::resume(runnable& who) {
 void scheduler::give_own_stack(runnable& who, std::size_t size, context_entry entry, void* argument) {
   worker& w = *current();
   stack* own = stacks_.take(size);
-  make_context(own->ctx, own->low, own->size, entry, argument);
+  make_context(own->ctx, own->low, own->start_size(), entry, argument);
   who.stk = own;
   who.home.store(w.number + 1, std::memory_order_relaxed);  // published by the inbox when the process sleeps
 }
@@ -241,7 +243,7 @@ void scheduler::thread_main(worker& w) {
   adopt_thread(w.thread_context);
   w.os_thread.store(pthread_self());
   w.cached_now = now();
-  make_context(w.loop->ctx, w.loop->low, w.loop->size, loop_entry, w.loop);
+  make_context(w.loop->ctx, w.loop->low, w.loop->start_size(), loop_entry, w.loop);
   say(w, worker::life::running);
   switch_context(w.thread_context, w.loop->ctx);
   after_switch(w);
@@ -334,22 +336,34 @@ bool scheduler::join_workers(nanos patience) {
 }
 
 runnable* scheduler::next_ready(worker& w) {
-  for (;;) {
-    if (stopping_.load(std::memory_order_relaxed)) return nullptr;
-    if (++w.ticks % poll_interval == 0) {
-      refresh(w);
-      if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed))
-        if (runnable* r = take_injected(w)) return r;
-    }
-    if (runnable* r = take_local(w)) return r;
-    refresh(w);
-    if (runnable* r = take_local(w)) return r;
-    if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed)) {
-      if (runnable* r = take_injected(w)) return r;
-      if (runnable* r = steal(w)) return r;
-    }
-    park(w);
+  runnable* r = look(w);
+  if (r || stopping_.load(std::memory_order_relaxed)) return r;
+  bool claimed = false;
+  while (!r && !stopping_.load(std::memory_order_relaxed)) {
+    claimed = park(w) || claimed;
+    r = look(w);
   }
+  // What it was woken for may not be what it found: rule 5 of idle_set.hpp.
+  if (r && claimed && anything_to_share()) wake_one();
+  return r;
+}
+
+// Every source of work, once.
+runnable* scheduler::look(worker& w) {
+  if (stopping_.load(std::memory_order_relaxed)) return nullptr;
+  if (++w.ticks % poll_interval == 0) {
+    refresh(w);
+    if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed))
+      if (runnable* r = take_injected(w)) return r;
+  }
+  if (runnable* r = take_local(w)) return r;
+  refresh(w);
+  if (runnable* r = take_local(w)) return r;
+  if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed)) {
+    if (runnable* r = take_injected(w)) return r;
+    if (runnable* r = steal(w)) return r;
+  }
+  return nullptr;
 }
 
 runnable* scheduler::take_pinned(worker& w) {
@@ -429,12 +443,12 @@ runnable* scheduler::steal(worker& w) {
   unsigned n = started_.load(std::memory_order_acquire);
   for (unsigned i = 1; i < n; ++i) {
     worker& victim = *workers_[(w.number + i) % n];
-    if (runnable* r = victim.urgent.steal(w.urgent)) return r;
-    if (runnable* r = victim.ready.steal(w.ready)) {
-      steals_.fetch_add(1, std::memory_order_relaxed);  // a statistic
-      if (w.ready.size() > 1) wake_one();
-      return r;
-    }
+    runnable* r = victim.urgent.steal(w.urgent);
+    if (!r) r = victim.ready.steal(w.ready);
+    if (!r) continue;
+    steals_.fetch_add(1, std::memory_order_relaxed);       // a statistic
+    if (w.ready.size() + w.urgent.size() > 0) wake_one();  // published only now: rule 5 of idle_set.hpp
+    return r;
   }
   return nullptr;
 }
@@ -477,6 +491,10 @@ void scheduler::run_timers(worker&, worker& of, nanos now) {
 bool scheduler::anything_for(worker& w) {
   if (stopping_.load() || w.pinned_first || w.remote_pinned.load() || w.ready.size() || w.urgent.size()) return true;
   if (is_spare(w) && !stalled_count_.load()) return false;
+  return anything_to_share();
+}
+
+bool scheduler::anything_to_share() const {
   if (injected_.load()) return true;
   unsigned n = started_.load();
   for (unsigned i = 0; i < n; ++i)
@@ -484,7 +502,34 @@ bool scheduler::anything_for(worker& w) {
   return false;
 }
 
-void scheduler::park(worker& w) {
+// Waking a thread takes the kernel microseconds, and tens of them in a virtual machine. While another worker is awake
+// (or on its way), the next message for a stack of this one is often a moment away: true if something came in that
+// time. One ready process of another worker is left to that one, as in push_local.
+bool scheduler::spin(worker& w) {
+  if (!spins_ || is_spare(w)) return false;
+  if (attached() && !polling_.load(std::memory_order_relaxed)) return false;  // somebody has to wait for I/O
+  const nanos end = std::min(machine_now() + spin_time, w.next_timer.load(std::memory_order_relaxed));
+  bool alone = false;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (w.remote_pinned.load(std::memory_order_relaxed) || injected_.load(std::memory_order_relaxed) ||
+          stopping_.load(std::memory_order_relaxed))
+        return true;
+      spin_lock::pause();
+    }
+    alone = true;
+    for (unsigned i = 0; i < worker_count_; ++i) {
+      if (i == w.number) continue;
+      if (workers_[i]->ready.size() + workers_[i]->urgent.size() > 1) return true;
+      alone = alone && idle_.contains(i);
+    }
+  } while (!alone && machine_now() < end);
+  return false;
+}
+
+// True if somebody has claimed this worker meanwhile.
+bool scheduler::park(worker& w) {
+  if (spin(w)) return false;
   idle_.announce(w.number);
   nanos deadline = w.next_timer.load();
   if (stalled_count_.load()) {
@@ -492,10 +537,7 @@ void scheduler::park(worker& w) {
     for (unsigned i = 0; i < n; ++i)
       if (workers_[i]->stalled.load()) deadline = std::min(deadline, workers_[i]->next_timer.load());
   }
-  if (anything_for(w) || deadline <= now()) {
-    static_cast<void>(idle_.retract(w.number));
-    return;
-  }
+  if (anything_for(w) || deadline <= now()) return !idle_.retract(w.number);
   parks_.fetch_add(1, std::memory_order_relaxed);  // a statistic
   poller* p = attached();
   // The poller follows the work: what it completes for a stack of another worker wakes that one, and there it is served
@@ -511,13 +553,14 @@ void scheduler::park(worker& w) {
   } else {
     static_cast<void>(w.park.park_until(deadline));
   }
-  static_cast<void>(idle_.retract(w.number));
+  const bool claimed = !idle_.retract(w.number);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // with the one in watch(): it sees us awake, or we it asleep
   if (watch_asleep_.load()) {
     std::lock_guard lock(watch_lock_);
     watch_asleep_.store(false);
     watch_wake_.notify_all();
   }
+  return claimed;
 }
 
 void scheduler::unpark(worker& w) noexcept {
@@ -755,7 +798,7 @@ bool scheduler::run_seeded(bool (*done)(void*), void* argument) {
   adopt_thread(w.thread_context);
   if (hooks_.worker_started) hooks_.worker_started(w);
   stack* first = w.pool.take();
-  make_context(first->ctx, first->low, first->size, loop_entry, first);
+  make_context(first->ctx, first->low, first->start_size(), loop_entry, first);
   w.loop = w.current = first;
   switch_context(w.thread_context, first->ctx);
   after_switch(w);

@@ -73,12 +73,14 @@ class spin_lock {
   bool try_lock() noexcept { return !flag_.exchange(true, std::memory_order_acquire); }
   void unlock() noexcept { flag_.store(false, std::memory_order_release); }
 
- private:
+  /// What a thread that spins does between two looks.
   static void pause() noexcept {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
   }
+
+ private:
   std::atomic<bool> flag_{false};
 };
 
@@ -254,19 +256,22 @@ class scheduler {
   void say(worker&, worker::life, std::exception_ptr = nullptr) noexcept;
   bool join_workers(nanos patience);
   runnable* next_ready(worker&);
+  runnable* look(worker&);
   runnable* next_seeded(worker&);
   runnable* take_local(worker&);
   runnable* take_pinned(worker&);
   runnable* take_injected(worker&);
   runnable* steal(worker&);
   bool anything_for(worker&);
+  bool anything_to_share() const;
   void refresh(worker&);
   void run_timers(worker& driver, worker& of, nanos now);
   void push_local(worker&, runnable&) noexcept;
   void inject(runnable&) noexcept;
   void wake_one() noexcept;
   void unpark(worker&) noexcept;
-  void park(worker&);
+  bool spin(worker&);
+  bool park(worker&);
   void switch_to(worker&, stack* target);
   void renew_loop(worker&);
   void after_switch(worker&);
@@ -281,6 +286,7 @@ class scheduler {
   hooks hooks_;
   void* owner_;
   unsigned worker_count_ = 0;
+  bool spins_ = false;  // before it parks
   stack_source stacks_;
   std::vector<std::unique_ptr<worker>> workers_;  // workers, then spares; fixed once constructed
   idle_set<std_sync> idle_;
