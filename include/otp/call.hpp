@@ -2,8 +2,7 @@
 // keep.
 //
 // Shape   caller --request--> server's mailbox --handler--> reply --> caller. The request is moved in and owns the
-// place
-//         for its reply; a reply that comes after the caller gave up goes nowhere.
+//         place for its reply; a reply that comes after the caller gave up goes nowhere.
 // Units   timeouts are otp::duration; the default is otp::call_timeout (5 s), otp::infinity never ends, 0 is allowed.
 // Errors  call() exits the caller with {cause, call}: noproc, timeout, calling_self, deadlock, bad_server_type,
 //         no_reply, system_limit (a full mailbox), or the reason the server ended with. try_call() returns it instead.
@@ -21,21 +20,25 @@ template <class Reply>
 class from;
 
 // What the compiler names in its first error when a message does not fit its server.
+template <class Address>
+struct not_a_server;  // calls and casts go to an otp::server<S>, or a typed name: of a pid make otp::server<S>(pid)
 template <class Server, class Request>
-struct missing_handle_call;  // `Server` has no handle_call for `Request`: add  Reply handle_call(const Request&)
+struct missing_handle_call;  // `Server` has no public handle_call for `Request`: add  Reply handle_call(const Request&)
 template <class Server, class Message>
-struct missing_handle_cast;  // `Server` has no handle_cast for `Message`: add  void handle_cast(const Message&)
+struct missing_handle_cast;  // `Server` has no public handle_cast for `Message`: add  void handle_cast(const Message&)
 template <class Server, class Message>
-struct missing_handle_info;  // `Server` has no handle_info for `Message`: add  void handle_info(const Message&)
+struct missing_handle_info;  // `Server` has no public handle_info for `Message`: add  void handle_info(const Message&)
 template <class Request>
 struct missing_reply;  // a request names its reply: add  using reply = ...;
+template <class Request>
+struct reply_is_reference;  // a reply is a value: a reference would escape its process
 template <class Server, class Request, class Result>
 struct wrong_handle_call_result;  // handle_call returns the request's reply, or call_result of it, or has a `from`
 template <class Server, class Message, class Result>
 struct wrong_handle_cast_result;  // handle_cast returns nothing, or noreply() or stop() as a handler_result
 template <class Server, class Message, class Result>
 struct wrong_handle_info_result;  // the same for handle_info
-template <class Reply, class Value>
+template <class Reply, class... Value>
 struct wrong_reply;  // a from<Reply> answers with a Reply, which cannot be made from a `Value`
 
 class handler_result;
@@ -95,15 +98,17 @@ constexpr bool fits_handler() {
     return std::is_convertible_v<Result, handler_result>;
 }
 
-struct fine {};
-
 // Nothing wrong with a call: `fine`. Otherwise the type that says what is.
 template <class Server, class Request>
 constexpr auto judge_call() {
-  if constexpr (!handles_call<Server, Request>) {
+  if constexpr (std::is_reference_v<typename reply_of<Request>::type>) {
+    return std::type_identity<reply_is_reference<Request>>();
+  } else if constexpr (!handles_call<Server, Request>) {
     return std::type_identity<missing_handle_call<Server, Request>>();
   } else if constexpr (!reply_of<Request>::named) {
     return std::type_identity<missing_reply<Request>>();
+  } else if constexpr (!std::is_move_constructible_v<reply_value<typename reply_of<Request>::type>>) {
+    return std::type_identity<not_movable<typename reply_of<Request>::type>>();
   } else {
     using reply = typename reply_of<Request>::type;
     if constexpr (handles_call_from<Server, Request>) {
@@ -273,12 +278,24 @@ concept server_address = requires(const Address& a) { address_of<Address>::find(
 template <class Address>
 using server_at = typename address_of<Address>::type;
 
+// The first of these that is not fine.
+template <class First, class... Rest>
+constexpr auto first_problem(First first, Rest... rest) {
+  if constexpr (!std::is_same_v<First, std::type_identity<fine>> || sizeof...(Rest) == 0)
+    return first;
+  else
+    return first_problem(rest...);
+}
+
 template <class Address, class Request>
-using call_problem = typename decltype(judge_call<server_at<Address>, std::decay_t<Request>>())::type;
+using call_problem = typename decltype(first_problem(judge_call<server_at<Address>, std::decay_t<Request>>(),
+                                                     judge_storing<std::decay_t<Request>, Request>()))::type;
 template <class Address, class Message>
-using cast_problem = typename decltype(judge_cast<server_at<Address>, stored_message<Message>>())::type;
+using cast_problem = typename decltype(first_problem(judge_cast<server_at<Address>, stored_message<Message>>(),
+                                                     judge_storing<stored_message<Message>, Message>()))::type;
 template <class Address, class Message>
-using send_problem = typename decltype(judge_send<server_at<Address>, stored_message<Message>>())::type;
+using send_problem = typename decltype(first_problem(judge_send<server_at<Address>, stored_message<Message>>(),
+                                                     judge_storing<stored_message<Message>, Message>()))::type;
 
 template <class Address, class Request>
 concept callable_at = std::is_same_v<call_problem<Address, Request>, fine>;
@@ -352,45 +369,47 @@ detail::call_problem<Address, Request> call(const Address&, Request&&, duration 
 template <detail::server_address Address, class Request>
   requires(!detail::callable_at<Address, Request>)
 detail::call_problem<Address, Request> try_call(const Address&, Request&&, duration = call_timeout);
+template <class Address, class Request>
+  requires(!detail::server_address<Address>)
+not_a_server<Address> call(const Address&, Request&&, duration = call_timeout);
+template <class Address, class Request>
+  requires(!detail::server_address<Address>)
+not_a_server<Address> try_call(const Address&, Request&&, duration = call_timeout);
 
 namespace detail {
 template <class Address, class Request>
 struct outside_call {
-  using type = call_problem<Address, Request>;
+  static constexpr bool fits = false;
+  using problem = not_a_server<Address>;
 };
-template <class Address, class Request>
-  requires callable_at<Address, Request>
+template <server_address Address, class Request>
 struct outside_call<Address, Request> {
-  using type = reply_t<Request>;
-};
-template <class Address, class Request>
-struct outside_try_call {
-  using type = call_problem<Address, Request>;
-};
-template <class Address, class Request>
-  requires callable_at<Address, Request>
-struct outside_try_call<Address, Request> {
-  using type = result<reply_t<Request>>;
+  static constexpr bool fits = callable_at<Address, Request>;
+  using problem = call_problem<Address, Request>;
+  using reply = reply_t<Request>;
 };
 template <class Address, class Message>
 struct outside_cast {
-  using type = cast_problem<Address, Message>;
+  static constexpr bool fits = false;
+  using problem = not_a_server<Address>;
 };
-template <class Address, class Message>
-  requires castable_at<Address, Message>
+template <server_address Address, class Message>
 struct outside_cast<Address, Message> {
-  using type = void;
+  static constexpr bool fits = castable_at<Address, Message>;
+  using problem = cast_problem<Address, Message>;
 };
 }  // namespace detail
 
 template <class Address, class Request>
-typename detail::outside_call<Address, Request>::type runtime::call(const Address& to, Request&& request,
-                                                                    duration timeout) {
+  requires detail::outside_call<Address, Request>::fits
+typename detail::outside_call<Address, Request>::reply runtime::call(const Address& to, Request&& request,
+                                                                     duration timeout) {
   return detail::reply_or_exit<Request>(detail::call_address(core_.get(), to, std::forward<Request>(request), timeout));
 }
 template <class Address, class Request>
-typename detail::outside_try_call<Address, Request>::type runtime::try_call(const Address& to, Request&& request,
-                                                                            duration timeout) {
+  requires detail::outside_call<Address, Request>::fits
+result<typename detail::outside_call<Address, Request>::reply> runtime::try_call(const Address& to, Request&& request,
+                                                                                 duration timeout) {
   return detail::reply_or_reason<Request>(
       detail::call_address(core_.get(), to, std::forward<Request>(request), timeout));
 }
@@ -411,9 +430,13 @@ void cast(const Address& to, Message&& message) {
 template <detail::server_address Address, class Message>
   requires(!detail::castable_at<Address, Message>)
 detail::cast_problem<Address, Message> cast(const Address&, Message&&);
+template <class Address, class Message>
+  requires(!detail::server_address<Address>)
+not_a_server<Address> cast(const Address&, Message&&);
 
 template <class Address, class Message>
-typename detail::outside_cast<Address, Message>::type runtime::cast(const Address& to, Message&& message) {
+  requires detail::outside_cast<Address, Message>::fits
+void runtime::cast(const Address& to, Message&& message) {
   using server_t = detail::server_at<Address>;
   using message_t = detail::stored_message<Message>;
   using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_cast<server_t, message_t>>;
@@ -488,6 +511,8 @@ class from {
   {
     answer();
   }
+  wrong_reply<Reply> reply()
+    requires(!std::is_void_v<Reply>);
   template <class Value>
     requires(std::is_void_v<Reply> || !std::is_convertible_v<Value, detail::reply_value<Reply>>)
   wrong_reply<Reply, std::remove_cvref_t<Value>> reply(Value&&);
@@ -506,15 +531,25 @@ class from {
   envelope_type* request_ = nullptr;
 };
 
+namespace detail {
+template <class Reply, class... Value>
+concept replies_with =
+    (sizeof...(Value) == (std::is_void_v<Reply> ? 0 : 1)) && (std::is_convertible_v<Value, reply_value<Reply>> && ...);
+}  // namespace detail
 /// Answers through `to`, from any process.
 template <class Reply, class... Value>
+  requires detail::replies_with<Reply, Value...>
 void reply(from<Reply>& to, Value&&... value) {
   to.reply(std::forward<Value>(value)...);
 }
 template <class Reply, class... Value>
+  requires detail::replies_with<Reply, Value...>
 void reply(from<Reply>&& to, Value&&... value) {
   to.reply(std::forward<Value>(value)...);
 }
+template <class Reply, class... Value>
+  requires(!detail::replies_with<Reply, Value...>)
+wrong_reply<Reply, std::remove_cvref_t<Value>...> reply(from<Reply>&, Value&&...);
 
 // ---- asynchronous requests ---------------------------------------------------------------------------------------
 
@@ -571,6 +606,9 @@ request_id<detail::reply_t<Request>> send_request(const Address& to, Request&& r
 template <detail::server_address Address, class Request>
   requires(!detail::callable_at<Address, Request>)
 detail::call_problem<Address, Request> send_request(const Address&, Request&&);
+template <class Address, class Request>
+  requires(!detail::server_address<Address>)
+not_a_server<Address> send_request(const Address&, Request&&);
 
 /// Waits for the response; empty at the deadline, and the request stays pending.
 template <class Reply>
@@ -709,13 +747,22 @@ detail::call_problem<name<Server>, Request> multi_call(const name<Server>&, cons
 
 /// Casts to the server of that name on each node; nodes and names that are not there are ignored.
 template <class Server, class Message>
+  requires detail::castable_at<name<Server>, const Message&>
 void abcast(std::vector<std::string> nodes, const name<Server>& to, const Message& message) {
   for (const std::string& node : detail::each_once(std::move(nodes)))
     if (node == this_node()) return cast(to, message);
 }
 template <class Server, class Message>
+  requires detail::castable_at<name<Server>, const Message&>
 void abcast(const name<Server>& to, const Message& message) {
   return cast(to, message);
 }
+template <class Server, class Message>
+  requires(!detail::castable_at<name<Server>, const Message&>)
+detail::cast_problem<name<Server>, const Message&> abcast(std::vector<std::string>, const name<Server>&,
+                                                          const Message&);
+template <class Server, class Message>
+  requires(!detail::castable_at<name<Server>, const Message&>)
+detail::cast_problem<name<Server>, const Message&> abcast(const name<Server>&, const Message&);
 
 }  // namespace otp

@@ -146,6 +146,9 @@ class handler_result {
 };
 
 namespace detail {
+template <class Server, class... Args>
+concept made_from =
+    std::is_constructible_v<Server, Args...> || requires(Args&&... args) { Server{std::forward<Args>(args)...}; };
 template <class... Args>
 struct ok_step : step_options<ok_step<Args...>> {
   std::tuple<Args...> arguments;
@@ -162,6 +165,7 @@ template <class Server>
 class init_result {
  public:
   template <class... Args>
+    requires detail::made_from<Server, Args...>
   init_result(detail::ok_step<Args...> ok) : make_(new maker_of<Args...>(std::move(ok.arguments))) {
     init_.step = std::move(ok.step);
   }
@@ -230,7 +234,7 @@ namespace gen_server {
 /// Starts a server, linked to the caller, and waits for its init. `args` go to its constructor or static init.
 /// Errors: bad_argument for a name that cannot be one.
 template <class Server, class... Args>
-  requires detail::well_formed_server<Server>
+  requires detail::server_started_with<Server, Args...>
 [[nodiscard]] result<server<Server>> start_link(start_options options = {}, Args&&... args) {
   detail::check_options(options);
   options.spawn.link = true;
@@ -240,7 +244,7 @@ template <class Server, class... Args>
 }
 /// The same without a link.
 template <class Server, class... Args>
-  requires detail::well_formed_server<Server>
+  requires detail::server_started_with<Server, Args...>
 [[nodiscard]] result<server<Server>> start(start_options options = {}, Args&&... args) {
   detail::check_options(options);
   options.spawn.link = false;
@@ -250,7 +254,7 @@ template <class Server, class... Args>
 }
 /// The same with a monitor.
 template <class Server, class... Args>
-  requires detail::well_formed_server<Server>
+  requires detail::server_started_with<Server, Args...>
 [[nodiscard]] result<monitored_server<Server>> start_monitor(start_options options = {}, Args&&... args) {
   detail::check_options(options);
   options.spawn.link = false;
@@ -260,17 +264,26 @@ template <class Server, class... Args>
   return monitored_server<Server>{server<Server>(done->process), done->monitor};
 }
 
-// A struct that is no server: the type of these says why, and stands in the compiler's first error at the caller's
-// line.
+// A struct that is no server, or cannot be made from these arguments: the type of these says why, and stands in the
+// compiler's first error at the caller's line.
 template <class Server, class... Args>
-  requires(!detail::well_formed_server<Server>)
-detail::server_problem<Server> start_link(start_options = {}, Args&&...);
+  requires(!detail::server_started_with<Server, Args...>)
+detail::start_problem<Server, Args...> start_link(start_options = {}, Args&&...);
 template <class Server, class... Args>
-  requires(!detail::well_formed_server<Server>)
-detail::server_problem<Server> start(start_options = {}, Args&&...);
+  requires(!detail::server_started_with<Server, Args...>)
+detail::start_problem<Server, Args...> start(start_options = {}, Args&&...);
 template <class Server, class... Args>
-  requires(!detail::well_formed_server<Server>)
-detail::server_problem<Server> start_monitor(start_options = {}, Args&&...);
+  requires(!detail::server_started_with<Server, Args...>)
+detail::start_problem<Server, Args...> start_monitor(start_options = {}, Args&&...);
+template <class Server, class First, class... Args>
+  requires(!std::is_convertible_v<First, start_options>)
+options_come_first<Server, std::decay_t<First>> start_link(First&&, Args&&...);
+template <class Server, class First, class... Args>
+  requires(!std::is_convertible_v<First, start_options>)
+options_come_first<Server, std::decay_t<First>> start(First&&, Args&&...);
+template <class Server, class First, class... Args>
+  requires(!std::is_convertible_v<First, start_options>)
+options_come_first<Server, std::decay_t<First>> start_monitor(First&&, Args&&...);
 
 /// Asks a server to end with `why`, behind everything sent before, and returns when it is gone. Any server: gen_server,
 /// supervisor ... Errors: exits the caller with noproc, timeout, calling_self, or another reason the server ended with.
@@ -284,9 +297,13 @@ void stop(pid who, exit_reason why = {}, duration timeout = infinity);
 /// Makes the calling process, started by proc_lib, the server of this state. Never returns. Errors: exits the caller if
 /// proc_lib did not start it, or it does not hold the name in the options.
 template <class Server>
+  requires detail::well_formed_server<Server>
 [[noreturn]] void enter_loop(Server state, start_options options = {}) {
   detail::enter_server_loop<Server>(std::move(state), std::move(options));
 }
+template <class Server>
+  requires(!detail::well_formed_server<Server>)
+detail::server_problem<Server> enter_loop(const Server&, start_options = {});
 
 }  // namespace gen_server
 

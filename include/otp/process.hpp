@@ -132,22 +132,33 @@ pid pid_of_name(std::string_view name);  ///< throws bad_argument if nobody has 
 }  // namespace detail
 
 /// Sends a value. It is moved in; the receiver owns it. Never waits, unless the receiver's policy is `block`.
-template <class T>
+template <detail::storable T>
 send_status send(pid to, T&& value) {
   return detail::send_envelope(to, detail::make_envelope(std::forward<T>(value)));
 }
 inline send_status send(pid to, message&& value) { return detail::send_envelope(to, value.release()); }
 /// Sends through an alias: dropped unless it is active.
-template <class T>
+template <detail::storable T>
 send_status send(ref alias, T&& value) {
   return detail::send_envelope(alias, detail::make_envelope(std::forward<T>(value)));
 }
 /// Sends to a registered name. Errors: bad_argument if nobody is registered under it.
-template <class T>
+template <detail::storable T>
 send_status send(std::string_view name, T&& value) {
   pid holder = detail::pid_of_name(name);  // before there is a message that would be lost
   return detail::send_envelope(holder, detail::make_envelope(std::forward<T>(value)));
 }
+
+// What cannot be sent: the type of these says why, and stands in the compiler's first error at the caller's line.
+template <class T>
+  requires(!detail::storable<T>)
+detail::storing_problem<T> send(pid, T&&);
+template <class T>
+  requires(!detail::storable<T>)
+detail::storing_problem<T> send(ref, T&&);
+template <class T>
+  requires(!detail::storable<T>)
+detail::storing_problem<T> send(std::string_view, T&&);
 
 // ---- ending ------------------------------------------------------------------------------------------------------
 

@@ -68,9 +68,7 @@ struct stop_report {
 namespace detail {
 struct runtime_core;
 template <class Address, class Request>
-struct outside_call;  // the types that call.hpp gives to the calls below
-template <class Address, class Request>
-struct outside_try_call;
+struct outside_call;  // whether the calls below fit their server; call.hpp knows
 template <class Address, class Message>
 struct outside_cast;
 int run_program(unique_function body, const std::string_view& type, const runtime_options& options);
@@ -101,26 +99,44 @@ class runtime {
     return run_to_end(detail::checked(std::forward<F>(body)), detail::type_name<std::decay_t<F>>);
   }
   /// From any thread.
-  template <class T>
+  template <detail::storable T>
   send_status send(otp::pid to, T&& value) {
     return send_from_outside(to, detail::make_envelope(std::forward<T>(value)));
   }
-  template <class T>
+  template <detail::storable T>
   send_status send(std::string_view name, T&& value) {
     auto holder = whereis(name);
     if (!holder) throw bad_argument("send: nobody is registered as " + detail::quoted(name));
     return send(*holder, std::forward<T>(value));
   }
+  template <class T>
+    requires(!detail::storable<T>)
+  detail::storing_problem<T> send(otp::pid, T&&);
+  template <class T>
+    requires(!detail::storable<T>)
+  detail::storing_problem<T> send(std::string_view, T&&);
   /// From any thread that is not another runtime's worker: as otp::call, otp::try_call and otp::cast, with names
   /// looked up in this runtime. Defined in otp/call.hpp.
   template <class Address, class Request>
-  typename detail::outside_call<Address, Request>::type call(const Address& to, Request&& request,
-                                                             duration timeout = call_timeout);
+    requires detail::outside_call<Address, Request>::fits
+  typename detail::outside_call<Address, Request>::reply call(const Address& to, Request&& request,
+                                                              duration timeout = call_timeout);
   template <class Address, class Request>
-  typename detail::outside_try_call<Address, Request>::type try_call(const Address& to, Request&& request,
-                                                                     duration timeout = call_timeout);
+    requires detail::outside_call<Address, Request>::fits
+  result<typename detail::outside_call<Address, Request>::reply> try_call(const Address& to, Request&& request,
+                                                                          duration timeout = call_timeout);
   template <class Address, class Message>
-  typename detail::outside_cast<Address, Message>::type cast(const Address& to, Message&& message);
+    requires detail::outside_cast<Address, Message>::fits
+  void cast(const Address& to, Message&& message);
+  template <class Address, class Request>
+    requires(!detail::outside_call<Address, Request>::fits)
+  typename detail::outside_call<Address, Request>::problem call(const Address&, Request&&, duration = call_timeout);
+  template <class Address, class Request>
+    requires(!detail::outside_call<Address, Request>::fits)
+  typename detail::outside_call<Address, Request>::problem try_call(const Address&, Request&&, duration = call_timeout);
+  template <class Address, class Message>
+    requires(!detail::outside_cast<Address, Message>::fits)
+  typename detail::outside_cast<Address, Message>::problem cast(const Address&, Message&&);
   void exit(otp::pid process, exit_reason why);
   std::optional<otp::pid> whereis(std::string_view name) const;
   runtime_counters counters() const;

@@ -1,8 +1,8 @@
 // Looking at a running server and holding it: for operators, between two messages of the server's.
 //
-// Shape   a request to the server's own loop, served also while it is suspended. Works on everything that runs that
-// loop. Errors  as call(): exits the caller with {cause, call}. Source  Erlang's sys: get_status/1, suspend/1,
-// resume/1.
+// Shape   a request to the server's own loop, served also while it is suspended. Works on all that runs that loop.
+// Errors  as call(): exits the caller with {cause, call}.
+// Source  Erlang's sys: get_status/1, suspend/1, resume/1.
 #pragma once
 #include <otp/call.hpp>
 

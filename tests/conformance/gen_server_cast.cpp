@@ -43,7 +43,7 @@ TEST(gen_server_cast, returns_at_once) {
   });
 }
 
-// What is no server reference cannot be written down: tests/compile_fail/gen_server_cast_address.cpp. What is left at
+// What is no server reference cannot be written down: tests/compile_fail/gen_server_cast.cpp. What is left at
 // run time is a via name without a registry.
 // covers: GS-058
 TEST(gen_server_cast, a_via_name_without_a_registry_is_a_bad_argument) {

@@ -250,7 +250,7 @@ TEST(gen_server_returns, an_exception_ends_the_server_with_itself_an_exit_with_i
 }
 
 // A reply from handle_cast, handle_info or handle_continue does not compile:
-// tests/compile_fail/gen_server_cast_reply.cpp no meaning: GS-054 (docs/decisions/0002-rows-without-meaning.md)
+// tests/compile_fail/gen_server_result.cpp no meaning: GS-054 (docs/decisions/0002-rows-without-meaning.md)
 
 // covers: GS-055
 TEST(gen_server_returns, an_invalid_timeout_makes_the_whole_result_invalid) {

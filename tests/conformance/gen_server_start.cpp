@@ -180,7 +180,7 @@ TEST(gen_server_start, an_init_error_is_returned_while_the_server_ends_normally)
   });
 }
 
-// What init may return is fixed by its type; tests/compile_fail/gen_server_init_result.cpp shows the refusal.
+// What init may return is fixed by its type; tests/compile_fail/gen_server_start.cpp shows the refusal.
 // no meaning: GS-009 (docs/decisions/0002-rows-without-meaning.md)
 
 // covers: GS-010

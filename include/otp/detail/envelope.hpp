@@ -8,6 +8,18 @@
 #include <type_traits>
 #include <utility>
 
+namespace otp {
+
+// What the compiler names in its first error when something cannot be sent.
+template <class Message>
+struct needs_std_move;  // it cannot be copied to its receiver: write std::move(message)
+template <class Message>
+struct not_copyable;  // it is const, or sent more than once, and cannot be copied: give it a copy constructor
+template <class Message>
+struct not_movable;  // it is moved to its receiver: give it a move constructor, or send a std::unique_ptr to it
+
+}  // namespace otp
+
 namespace otp::detail {
 
 enum class signal : std::uint8_t {
@@ -74,8 +86,30 @@ inline constexpr envelope_type value_envelope<T>::type_of{
 template <class T>
 using stored_message = stored_term<T>;
 
+/// Nothing wrong. The problems of a use are types too, which say what is.
+struct fine {};
+
+template <class Stored, class Given>
+constexpr auto judge_storing() {
+  if constexpr (std::is_constructible_v<Stored, Given>)
+    return std::type_identity<fine>();
+  else if constexpr (!std::is_constructible_v<Stored, Stored>)
+    return std::type_identity<not_movable<Stored>>();
+  else if constexpr (std::is_const_v<std::remove_reference_t<Given>>)
+    return std::type_identity<not_copyable<Stored>>();
+  else
+    return std::type_identity<needs_std_move<Stored>>();
+}
+
+template <class T>
+using storing_problem = typename decltype(judge_storing<stored_message<T>, T>())::type;
+/// What can be kept as a message: it is copied or moved there.
+template <class T>
+concept storable = std::is_same_v<storing_problem<T>, fine>;
+
 template <class T>
 envelope* make_envelope(T&& value) {
+  static_cast<void>(sizeof(storing_problem<T>));
   return new value_envelope<stored_message<T>>(std::forward<T>(value));
 }
 

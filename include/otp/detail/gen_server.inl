@@ -7,15 +7,27 @@ namespace otp {
 
 // What the compiler names in its first error when a struct is no server.
 template <class Server>
+struct not_a_struct;  // a server is a struct of yours
+template <class Server>
+struct wrong_messages;  // using messages = otp::messages<...>;  lists what may arrive by plain pid
+template <class Server>
 struct wrong_terminate;  // terminate is public and takes a const exit_reason&
 template <class Server>
 struct wrong_format_status;  // format_status is public and takes a server_status&
 template <class Server>
 struct missing_continues;  // a server with several handle_continue lists their works: using continues = messages<...>;
+template <class Server>
+struct wrong_continues;  // using continues = otp::messages<...>;  lists the works of handle_continue
+template <class Server, class Work>
+struct missing_handle_continue;  // listed in `continues`, but not handled: add  void handle_continue(const Work&)
 template <class Server, class Work, class Result>
 struct wrong_handle_continue_result;  // handle_continue returns nothing, or noreply() or stop() as a handler_result
-template <class Server>
-struct wrong_init_result;  // a static init returns init_result<Server>
+template <class Server, class Result>
+struct wrong_init_result;  // a static init returns otp::init_result<Server>, made by ok(...), ignore(), stop(...) ...
+template <class Server, class... Args>
+struct missing_init;  // what stands behind the start options goes to a static init of `Server`, or its constructor
+template <class Server, class First>
+struct options_come_first;  // start_link<Server>(options, args...):  write {} for no options
 
 }  // namespace otp
 
@@ -40,7 +52,9 @@ struct messages_of<Server> {
 
 /// The parameter of a handle_continue that is not overloaded; several are listed in `using continues`.
 template <class F>
-struct continue_parameter;
+struct continue_parameter {
+  using type = messages<>;  // no work: judged to be a wrong one
+};
 template <class R, class P>
 struct continue_parameter<R (*)(P)> {
   using type = messages<std::remove_cvref_t<P>>;
@@ -113,21 +127,29 @@ concept has_format_status = requires(Server& s, server_status& status) { s.forma
 
 template <class Server, class Work>
 constexpr auto judge_continue() {
-  using result = decltype(std::declval<Server&>().handle_continue(std::declval<Work>()));
-  if constexpr (fits_handler<result>())
-    return std::type_identity<fine>();
+  if constexpr (!requires(Server& s, Work& w) { s.handle_continue(std::move(w)); }) {
+    return std::type_identity<missing_handle_continue<Server, Work>>();
+  } else {
+    using result = decltype(std::declval<Server&>().handle_continue(std::declval<Work>()));
+    if constexpr (fits_handler<result>())
+      return std::type_identity<fine>();
+    else
+      return std::type_identity<wrong_handle_continue_result<Server, Work, result>>();
+  }
+}
+// Of what the runtime sends, and of any other message: those that a server handles need not be listed.
+template <class Server, class Message>
+constexpr auto judge_own_info() {
+  if constexpr (handles_info<Server, Message>)
+    return judge_info<Server, Message>();
   else
-    return std::type_identity<wrong_handle_continue_result<Server, Work, result>>();
+    return std::type_identity<fine>();
 }
 
-// The first of these that is not fine.
-template <class First, class... Rest>
-constexpr auto first_problem(First first, Rest... rest) {
-  if constexpr (!std::is_same_v<First, std::type_identity<fine>> || sizeof...(Rest) == 0)
-    return first;
-  else
-    return first_problem(rest...);
-}
+template <class T>
+constexpr bool is_message_list = false;
+template <class... Listed>
+constexpr bool is_message_list<messages<Listed...>> = true;
 template <class Server, class... Listed>
 constexpr auto judge_messages(messages<Listed...>) {
   return first_problem(judge_info<Server, Listed>()..., std::type_identity<fine>());
@@ -139,14 +161,23 @@ constexpr auto judge_continues(messages<Listed...>) {
 
 template <class Server>
 constexpr auto judge_server() {
-  if constexpr (!has_terminate<Server> && names_terminate<Server>())
+  if constexpr (!std::is_class_v<Server>)
+    return std::type_identity<not_a_struct<Server>>();
+  else if constexpr (!is_message_list<typename messages_of<Server>::type>)
+    return std::type_identity<wrong_messages<Server>>();
+  else if constexpr (!is_message_list<typename continues_of<Server>::type>)
+    return std::type_identity<wrong_continues<Server>>();
+  else if constexpr (!has_terminate<Server> && names_terminate<Server>())
     return std::type_identity<wrong_terminate<Server>>();
   else if constexpr (!has_format_status<Server> && names_format_status<Server>())
     return std::type_identity<wrong_format_status<Server>>();
   else if constexpr (std::is_same_v<typename continues_of<Server>::type, messages<>> && names_handle_continue<Server>())
     return std::type_identity<missing_continues<Server>>();
   else
-    return first_problem(judge_messages<Server>(typename messages_of<Server>::type()),
+    return first_problem(judge_messages<Server>(typename messages_of<Server>::type()), judge_own_info<Server, down>(),
+                         judge_own_info<Server, exit_signal>(), judge_own_info<Server, timeout>(),
+                         judge_own_info<Server, timer_expired>(), judge_own_info<Server, timer_cancelled>(),
+                         judge_own_info<Server, message>(),
                          judge_continues<Server>(typename continues_of<Server>::type()));
 }
 template <class Server>
@@ -155,6 +186,40 @@ using server_problem = typename decltype(judge_server<Server>())::type;
 /// A struct whose handlers fit what it says about itself.
 template <class Server>
 concept well_formed_server = std::is_same_v<server_problem<Server>, fine>;
+
+template <class Server, class... Args>
+concept has_static_init = requires(Args&&... args) { Server::init(std::forward<Args>(args)...); };
+/// A static init that takes something else: the constructor must not be called past it.
+template <class Server>
+concept names_static_init = requires { requires std::is_function_v<std::remove_pointer_t<decltype(&Server::init)>>; };
+
+// `Given` are the arguments as the caller gives them, `Args` as they are kept until init runs.
+template <class Server, class... Args>
+constexpr auto judge_init() {
+  if constexpr (has_static_init<Server, Args...>) {
+    using result = decltype(Server::init(std::declval<Args>()...));
+    if constexpr (std::is_convertible_v<result, init_result<Server>>)
+      return std::type_identity<fine>();
+    else
+      return std::type_identity<wrong_init_result<Server, result>>();
+  } else if constexpr (made_from<Server, Args...> && !names_static_init<Server>) {
+    return std::type_identity<fine>();
+  } else {
+    return std::type_identity<missing_init<Server, Args...>>();
+  }
+}
+template <class Server, class... Given>
+constexpr auto judge_start() {
+  using server = std::type_identity<server_problem<Server>>;
+  if constexpr (!std::is_same_v<server, std::type_identity<fine>>)
+    return server();
+  else
+    return first_problem(judge_storing<std::decay_t<Given>, Given>()..., judge_init<Server, std::decay_t<Given>...>());
+}
+template <class Server, class... Given>
+using start_problem = typename decltype(judge_start<Server, Given...>())::type;
+template <class Server, class... Given>
+concept server_started_with = std::is_same_v<start_problem<Server, Given...>, fine>;
 
 template <class Server, class Message>
 constexpr info_entry info_entry_of() {
@@ -327,9 +392,6 @@ const server_type& server_type_of() noexcept {
   return server_type_record<Server>;
 }
 
-template <class Server, class... Args>
-concept has_static_init = requires(Args&&... args) { Server::init(std::forward<Args>(args)...); };
-
 /// Holds the arguments until init has run, then the server, in the same place.
 template <class Server, class... Args>
 class server_body final : public server_core {
@@ -368,10 +430,7 @@ class server_body final : public server_core {
   void make(init_step& done, Args&... args) {
     try {
       if constexpr (has_static_init<Server, Args...>) {
-        if constexpr (std::is_convertible_v<decltype(Server::init(std::move(args)...)), init_result<Server>>)
-          done = init_result<Server>(Server::init(std::move(args)...)).take(storage_);
-        else
-          static_cast<void>(sizeof(wrong_init_result<Server>));
+        done = init_result<Server>(Server::init(std::move(args)...)).take(storage_);
       } else if constexpr (std::is_constructible_v<Server, Args...>) {
         ::new (static_cast<void*>(storage_)) Server(std::move(args)...);
       } else {

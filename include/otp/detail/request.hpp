@@ -56,6 +56,10 @@ struct request_envelope : envelope {
   exit_reason failure;
 };
 
+/// It came back with a reply, and not with a failure: one that nobody looks at counts as late.
+inline bool holds_reply(const request_envelope& r) noexcept {
+  return r.progress.load(std::memory_order_relaxed) == request_state::replied;
+}
 void drop_reference(request_envelope* r) noexcept(false);
 /// What a request is while it travels back.
 extern const envelope_type reply_signal;
