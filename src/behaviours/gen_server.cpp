@@ -212,7 +212,7 @@ void server_core::dispatch(envelope* e) {
     case signal::reply: {
       auto* r = static_cast<request_envelope*>(e);
       if (r->references.load(std::memory_order_acquire) == 1) {  // its holder has let go of it
-        count_late_reply(*r);
+        if (holds_reply(*r)) count_late_reply(*r);
         return drop_answered(r);
       }
       return run_info(e);

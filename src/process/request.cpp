@@ -24,6 +24,7 @@ struct foreign_waiter {
   std::mutex lock;
   std::condition_variable done;
   bool finished = false;  // guarded by lock
+  bool given_up = false;  // the same
 };
 
 void free_waiter(foreign_waiter* w) noexcept { delete w; }
@@ -70,12 +71,13 @@ request_envelope* send_back(request_envelope* r) noexcept {
     std::lock_guard lock(f->lock);
     f->finished = true;
     f->done.notify_all();
+    if (f->given_up && holds_reply(*r)) count_late_reply(*r);
     return r;
   }
   r->type = &reply_signal;
   r->accounted = 0;
   if (deliver(*r->core, r->caller, r)) return nullptr;
-  r->core->count(counter::late_replies);
+  if (holds_reply(*r)) r->core->count(counter::late_replies);
   return r;
 }
 
@@ -87,7 +89,8 @@ request_envelope* try_finish(request_envelope* r) noexcept {
   if (r->progress.compare_exchange_strong(expected, request_state::replied, std::memory_order_release,
                                           std::memory_order_relaxed))
     return send_back(r);
-  return r;  // the server's end decided it meanwhile
+  count_late_reply(*r);  // the server's end decided it meanwhile
+  return r;
 }
 
 request_envelope* try_fail(request_envelope* r, const exit_reason& why) noexcept {
@@ -370,6 +373,7 @@ std::optional<exit_reason> call_from_outside(runtime_core& core, pid to, request
       // A reply that is being written is late too: its writer may be stuck.
       request_state expected = request_state::pending;
       r->progress.compare_exchange_strong(expected, request_state::abandoned);
+      waiter->given_up = true;
       return exit_reason(reason::timeout);
     }
   }
@@ -398,6 +402,10 @@ void send_request(pid to, request_envelope* r) {
 
 std::size_t wait_any_response(const std::vector<request_envelope*>& requests, instant until) {
   auto [on, core, p] = require_running("receive_response");
+  for (const request_envelope* r : requests)
+    if (r->caller != p.self())
+      throw bad_argument("wait_response: the request was sent by " + r->caller.to_string() +
+                         ", and its response goes there; wait in that process");
   const std::size_t none = requests.size();
   auto take = [&]() -> std::size_t {
     runtime_section section(p);
@@ -451,7 +459,7 @@ void abandon_request(request_envelope* r) noexcept {
     for (envelope* e = p->first; e; before = e, e = e->next)
       if (e == r) {
         unlink_from_queue(core, *p, before, e);
-        core.count(counter::late_replies);
+        if (holds_reply(*r)) core.count(counter::late_replies);
         drop_answered(r);
         break;
       }

@@ -415,7 +415,7 @@ void handle_alias(runtime_core& core, process& p, alias_envelope* e) {
 void handle_reply(runtime_core& core, process& p, request_envelope* r) {
   if (r->asynchronous) {
     if (r->references.load() == 1) {  // its holder has let go of it
-      core.count(counter::late_replies);
+      if (holds_reply(*r)) core.count(counter::late_replies);
       return destroy(r);
     }
     return accept_message(core, p, r);
@@ -425,7 +425,7 @@ void handle_reply(runtime_core& core, process& p, request_envelope* r) {
     p.waiting->found = r;
     return;
   }
-  core.count(counter::late_replies);
+  if (holds_reply(*r)) core.count(counter::late_replies);
   destroy(r);
 }
 
@@ -441,6 +441,9 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
   switch (e->type->kind) {
     case signal::message:
     case signal::cast: core.count(counter::dropped); break;
+    case signal::reply:
+      if (holds_reply(*static_cast<request_envelope*>(e))) core.count(counter::late_replies);
+      break;
     case signal::request: core.count(counter::dropped); [[fallthrough]];
     case signal::system: return end_calls_to(core, e, reason::noproc);
     case signal::link: {

@@ -113,6 +113,27 @@ TEST(gen_server_requests, a_wait_may_time_out_and_be_repeated) {
   });
 }
 
+// The wait of another process than the sender never ended.
+// covers: GS-118
+TEST(gen_server_requests, a_response_is_waited_for_by_the_process_that_asked) {
+  everywhere(10, [] {
+    auto c = gen_server::start<clerk>().value();
+    auto id = otp::send_request(c, clerk::now{5});
+    otp::ref other = otp::spawn_monitor([&id] {
+                       EXPECT_THROW(otp::wait_response(id), otp::bad_argument);
+                       EXPECT_THROW(otp::wait_response(id, 0s), otp::bad_argument);
+                     }).monitor;
+    EXPECT_EQ(reason_of(other), normal);
+    EXPECT_EQ(otp::wait_response(id).value(), 5);
+    // Given up by another process, it is given up.
+    auto mine = otp::send_request(c, clerk::later{1s, 6});
+    other = otp::spawn_monitor([moved = std::move(mine)] {}).monitor;
+    EXPECT_EQ(reason_of(other), normal);
+    gen_server::stop(c);
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
 // covers: GS-120
 TEST(gen_server_requests, a_received_message_can_be_checked_against_a_request) {
   everywhere(20, [] {
