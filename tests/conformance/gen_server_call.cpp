@@ -1,6 +1,9 @@
 // Servers: calls, seen from the caller.
 #include "conformance/gen_server_support.hpp"
 
+#include <gmock/gmock.h>
+
+#include <string>
 #include <thread>
 
 namespace {
@@ -320,6 +323,34 @@ TEST(gen_server_call, one_that_races_with_the_end_gets_the_reason_or_noproc) {
     EXPECT_TRUE(mailbox_empty());
   };
   everywhere(20, body);
+}
+
+// Only a process can wait for a reply; others are told what to do instead.
+TEST(gen_server_call, a_thread_that_is_no_process_is_refused_and_told_the_way) {
+  otp::runtime rt({.workers = 2});
+  rt.start();
+  otp::server<desk> d;
+  EXPECT_EQ(rt.run([&] { d = gen_server::start<desk>().value(); }), normal);
+  auto told = [](auto&& use) -> std::string {
+    try {
+      use();
+    } catch (const otp::bad_argument& e) {
+      return e.what();
+    }
+    return "not refused";
+  };
+  auto refuses_all = [&](const char* advice) {
+    EXPECT_THAT(told([&] { otp::call(d, desk::add{1}); }), testing::HasSubstr(advice));
+    EXPECT_THAT(told([&] { static_cast<void>(otp::try_call(d, desk::add{1})); }), testing::HasSubstr(advice));
+    EXPECT_THAT(told([&] { otp::send_request(d, desk::add{1}); }), testing::HasSubstr(advice));
+    EXPECT_THAT(told([&] { otp::call(local_desk, desk::add{1}); }), testing::HasSubstr(advice));
+    EXPECT_THAT(told([&] { static_cast<void>(gen_server::start<desk>()); }), testing::HasSubstr(advice));
+    EXPECT_THAT(told([&] { gen_server::stop(d); }), testing::HasSubstr(advice));
+  };
+  refuses_all("runtime.call");
+  EXPECT_EQ(rt.run([&] { otp::blocking([&] { refuses_all("process"); }); }), normal);
+  EXPECT_EQ(rt.call(d, desk::add{0}), 0);  // nothing has reached it
+  EXPECT_TRUE(rt.stop().clean());
 }
 
 // covers: GS-025 GS-027 GS-030 GS-041
