@@ -548,6 +548,34 @@ TEST(fault_supervisors, a_runtime_stops_by_its_deadline_and_names_the_child_whos
   }
 }
 
+// ---- too many at once --------------------------------------------------------------------------------------------
+
+// A process that was killed and had not had its turn when the kill budget was over was abandoned, and its state kept
+// for good, though all that was late was the machine. covers: D09
+TEST(fault_supervisors, children_that_wait_for_their_turn_to_die_are_not_given_up) {
+  otp::runtime_options options;
+  options.workers = 1;
+  options.kill_budget = 1ns;
+  program p(options);
+  p.run([&] {
+    otp::trap_exit(true);
+    constexpr int children = load(20'000, 5'000, 2'000);
+    otp::supervisor_spec spec{.strategy = otp::one_for_one, .max_restarts = children};
+    struct idle {};
+    for (int i = 0; i < children; ++i) spec.children.push_back(otp::child<idle>().id(i));
+    auto sup = otp::supervisor::start_link(std::move(spec)).value();
+    auto before = otp::supervisor::which_children(sup);
+    for (auto& child : before) otp::exit(child.process, otp::reason::kill);
+    EXPECT_TRUE(eventually_here([&] {
+      return otp::counters().exited >= static_cast<std::uint64_t>(children) &&
+             otp::supervisor::count_children(sup).active == static_cast<std::size_t>(children);
+    }));
+    otp::supervisor::stop(sup);
+  });
+  EXPECT_EQ(p.events().count("abandoned"), 0U);
+  EXPECT_EQ(p.rt().counters().abandoned, 0U);
+}
+
 // ---- order -------------------------------------------------------------------------------------------------------
 
 // covers: D16
