@@ -415,3 +415,133 @@ TEST(supervisor_model, whatever_happens_at_once_nobody_is_lost_doubled_or_left_b
     l.stop();
   });
 }
+
+namespace {
+
+// A worker of a tree under fire: it may be slow to start and slow to end, slower than its supervisor waits.
+struct soldier {
+  soldier(int start_ms, int end_ms) : end(end_ms) {
+    if (end >= 0) otp::trap_exit(true);
+    otp::sleep(std::chrono::milliseconds(start_ms));
+  }
+  void terminate(const otp::exit_reason&) { otp::sleep(std::chrono::milliseconds(end)); }
+  int end;
+};
+
+// A tree of so many levels below the top; what it consists of when all is well goes to `size`.
+otp::child_spec branch(dice& roll, int levels, const std::string& name, std::size_t& size) {
+  ++size;
+  if (levels == 0) {
+    int start = roll.one_in(4) ? roll.below(300) : 0;
+    int end = roll.one_in(3) ? -1 : roll.one_in(8) ? 2000 : roll.one_in(3) ? roll.below(200) : 0;
+    auto spec = otp::child<soldier>(start, end).id(name).shutdown(500ms);
+    if (roll.one_in(8)) spec.shutdown(otp::brutal_kill);
+    return spec;
+  }
+  otp::supervisor_spec spec{.strategy = std::array{otp::one_for_one, otp::rest_for_one,
+                                                   otp::one_for_all}[static_cast<std::size_t>(roll.below(3))],
+                            .max_restarts = 1'000'000};
+  for (int i = 0, n = 2 + roll.below(3); i < n; ++i)
+    spec.children.push_back(branch(roll, roll.one_in(4) ? 0 : levels - 1, name + std::to_string(i), size));
+  return otp::child_supervisor(name, std::move(spec));
+}
+
+// Everybody below a supervisor, as the supervisors say.
+void collect(const otp::supervisor_ref& sup, std::vector<otp::child_info>& all) {
+  for (auto& child : otp::supervisor::which_children(sup)) {
+    all.push_back(child);
+    if (child.type == otp::child_type::supervisor && child.process) collect(child.process, all);
+  }
+}
+
+}  // namespace
+
+// covers: SUP-045 SUP-046 D05 D10
+TEST(supervisor_model, a_tree_under_fire_is_whole_again_when_it_ends) {
+  supervised(60, [] {
+    dice roll(otp::testing::seed());
+    std::size_t size = 0;
+    auto root = otp::supervisor::start_link({.strategy = otp::one_for_one,
+                                             .max_restarts = 1'000'000,
+                                             .children = {branch(roll, 3, "a", size), branch(roll, 2, "b", size)}})
+                    .value();
+    ASSERT_EQ(otp::process_count(), size + 2);
+    for (int wave = 0; wave < 6; ++wave) {
+      auto targets = otp::processes();
+      for (int shots = 1 + roll.below(8); shots > 0; --shots) {
+        otp::pid target = targets[static_cast<std::size_t>(roll.below(static_cast<int>(targets.size())))];
+        if (target == otp::self() || target == root.pid()) continue;
+        if (roll.one_in(2))
+          otp::exit(target, otp::reason::kill);
+        else
+          otp::exit(target, "hit");
+        if (roll.one_in(3)) otp::testing::advance(std::chrono::milliseconds(roll.below(400)));
+      }
+      otp::testing::advance(1min);
+      std::vector<otp::child_info> all;
+      collect(root, all);
+      EXPECT_EQ(all.size(), size);
+      for (auto& child : all) EXPECT_TRUE(child.process && otp::is_alive(child.process)) << child.id.to_string();
+      EXPECT_EQ(otp::process_count(), size + 2) << "somebody was left behind";
+      if (::testing::Test::HasFailure()) return;
+    }
+    otp::supervisor::stop(root);
+    EXPECT_EQ(otp::process_count(), 1U);
+  });
+}
+
+// covers: SUP-126 SUP-138 SUP-140 SUP-142
+TEST(supervisor_model, the_children_of_a_dynamic_supervisor_are_those_that_it_tells_of) {
+  supervised(150, [] {
+    dice roll(otp::testing::seed());
+    journal log;
+    auto sup = otp::dynamic_supervisor::start_link({.max_restarts = 1'000'000, .max_children = 30}).value();
+    std::vector<otp::pid> known;
+    for (int wave = 0; wave < 10; ++wave) {
+      std::vector<otp::ref> asked;
+      for (int i = 0; i < 15; ++i) {
+        otp::pid child =
+            known.empty() ? otp::self() : known[static_cast<std::size_t>(roll.below(static_cast<int>(known.size())))];
+        auto restart =
+            std::array{otp::permanent, otp::transient, otp::temporary}[static_cast<std::size_t>(roll.below(3))];
+        switch (roll.below(4)) {
+          case 0:
+            if (child != otp::self()) otp::exit(child, otp::reason::kill);
+            break;
+          case 1:
+            if (child != otp::self()) finish(child, roll.one_in(2) ? otp::exit_reason("crash") : otp::exit_reason());
+            break;
+          case 2:
+            asked.push_back(otp::spawn_monitor([sup, child] {
+                              static_cast<void>(otp::dynamic_supervisor::terminate_child(sup, child));
+                            }).monitor);
+            break;
+          case 3:
+            asked.push_back(otp::spawn_monitor([sup, log, restart] {
+                              static_cast<void>(otp::dynamic_supervisor::start_child(
+                                  sup, otp::child<unit>(log, std::string("u")).restart(restart)));
+                            }).monitor);
+            break;
+        }
+      }
+      for (otp::ref r : asked) EXPECT_EQ(reason_of(r), normal);
+      otp::testing::settle();
+      known.clear();
+      for (auto& child : otp::dynamic_supervisor::which_children(sup)) {
+        EXPECT_EQ(child.state, otp::child_state::running);
+        EXPECT_TRUE(otp::is_alive(child.process));
+        known.push_back(child.process);
+      }
+      auto counts = otp::dynamic_supervisor::count_children(sup);
+      EXPECT_EQ(counts.specs, known.size());
+      EXPECT_EQ(counts.active, known.size());
+      EXPECT_LE(counts.specs, 30U);
+      EXPECT_EQ(otp::process_count(), known.size() + 2);
+      EXPECT_EQ(otp::info(sup)->monitors.size(), 0U);
+    }
+    otp::dynamic_supervisor::stop(sup);
+    EXPECT_EQ(otp::process_count(), 1U);
+    auto lines = log.take();
+    EXPECT_GT(lines.size(), 0U);
+  });
+}
