@@ -492,7 +492,7 @@ TEST(supervisor_model, a_tree_under_fire_is_whole_again_when_it_ends) {
 
 // covers: SUP-126 SUP-138 SUP-140 SUP-142
 TEST(supervisor_model, the_children_of_a_dynamic_supervisor_are_those_that_it_tells_of) {
-  supervised(150, [] {
+  supervised(60, [] {
     dice roll(otp::testing::seed());
     journal log;
     auto sup = otp::dynamic_supervisor::start_link({.max_restarts = 1'000'000, .max_children = 30}).value();
