@@ -41,6 +41,15 @@ std::string text_of_payload(const envelope_type& type, const envelope& e) {
   return text;
 }
 
+// What to do about a message that has no handler.
+std::string advice_for(const envelope_type& type) {
+  switch (type.kind) {
+    case signal::cast: return "the sender's name or reference is of another type than the server that runs there";
+    case signal::reply: return "check responses in  void handle_info(const otp::message&)  or wait for them";
+    default: return "add  void handle_info(" + std::string(name_of(type)) + ")  and list the type in `messages`";
+  }
+}
+
 }  // namespace
 
 struct server_core::rare {
@@ -196,29 +205,22 @@ void server_core::receive(envelope* e) {
 
 // What was accepted is counted once: as handled, unhandled or expired. Responses were never counted as accepted.
 void server_core::dispatch(envelope* e) {
-  if (rare_) {
-    if (own_timer(e)) return;
-    cancel_idle_timeout();
+  if (rare_ && own_timer(e)) return;
+  if (e->type->kind == signal::request) return run_request(static_cast<request_envelope*>(e));
+  if (e->type->kind == signal::reply) {
+    auto* r = static_cast<request_envelope*>(e);
+    if (r->references.load(std::memory_order_acquire) == 1) {  // its holder has let go of it
+      if (holds_reply(*r)) count_late_reply(*r);
+      return drop_answered(r);
+    }
   }
+  if (rare_) cancel_idle_timeout();
   hibernating_ = false;
-  switch (e->type->kind) {
-    case signal::request: return run_request(static_cast<request_envelope*>(e));
-    case signal::cast: {
-      auto& type = static_cast<const server_envelope_type&>(*e->type);
-      if (type.server != &type_) return unhandled(e, "sent to a server of another type");
-      count_handled();
-      return run(type.run, e);
-    }
-    case signal::reply: {
-      auto* r = static_cast<request_envelope*>(e);
-      if (r->references.load(std::memory_order_acquire) == 1) {  // its holder has let go of it
-        if (holds_reply(*r)) count_late_reply(*r);
-        return drop_answered(r);
-      }
-      return run_info(e);
-    }
-    default: return run_info(e);
-  }
+  if (e->type->kind != signal::cast) return run_info(e);
+  auto& type = static_cast<const server_envelope_type&>(*e->type);
+  if (type.server != &type_) return unhandled(e, "sent to a server of another type");
+  count_handled();
+  run(type.run, e);
 }
 
 // What the server's own timers send.
@@ -302,8 +304,7 @@ void server_core::unhandled(envelope* e, const char* what) {
           .fields = {{"server", std::string(type_.name)},
                      {"message", std::move(text)},
                      {"why", what},
-                     {"advice", "add  void handle_info(" + std::string(name_of(*e->type)) +
-                                    ")  and list the type in `messages`"}}});
+                     {"advice", advice_for(*e->type)}}});
   if (!discard(e, "unhandled")) return;
   turn t;
   apply(t, {});
@@ -334,6 +335,9 @@ void server_core::run_request(request_envelope* r) {
     r->progress.compare_exchange_strong(expected, request_state::abandoned);  // skipped, not lost
     return drop_request(r, nullptr);
   }
+  // What no handler sees, as the requests above, is as if it had never been sent; with this one a message has come.
+  if (rare_) cancel_idle_timeout();
+  hibernating_ = false;
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
   turn t(r);
   doing_.store(type.record, std::memory_order_relaxed);

@@ -222,6 +222,34 @@ TEST(gen_server_idle, a_hibernating_server_wakes_for_any_message_with_its_state)
   });
 }
 
+struct stranger {
+  int handle_call(sleeper_server::ping) { return 0; }
+};
+
+// A request that no handler saw cancelled the timeout, and nothing set it again.
+// covers: GS-067 GS-072
+TEST(gen_server_idle, a_request_that_is_skipped_or_sent_to_the_wrong_type_is_no_message) {
+  for_seeds(20, [] {
+    auto s = gen_server::start<server_t>({}, otp::self()).value();
+    auto invisible = [&] {
+      EXPECT_EQ(otp::try_call(s, server_t::ping{}, 0s).error().cause(), otp::reason::timeout);
+      otp::server<stranger> wrong(s.pid());
+      EXPECT_EQ(otp::try_call(wrong, server_t::ping{}).error().cause().what(), otp::exit_reason::kind::bad_server_type);
+    };
+    otp::cast(s, server_t::arm{1s});
+    otp::instant before = otp::now();
+    otp::sleep(500ms);
+    invisible();
+    auto h = next<happened>();
+    EXPECT_EQ(h.what, "timeout");
+    EXPECT_EQ(h.when - before, 1s);
+    EXPECT_EQ(otp::call(s, server_t::sleep_now{}), 3);
+    invisible();
+    EXPECT_TRUE(hibernates(s));
+    EXPECT_EQ(otp::counters().expired, 2U);
+  });
+}
+
 // covers: GS-073
 TEST(gen_server_idle, hibernation_does_not_delay_what_is_in_the_mailbox) {
   for_seeds(20, [] {
