@@ -41,6 +41,15 @@ std::string text_of_payload(const envelope_type& type, const envelope& e) {
   return text;
 }
 
+// A stop that is thrown counts as returned, as in OTP: it may come from deep down.
+void call_handler(turn& t, runner run, void* server, envelope* e) {
+  try {
+    run(t, server, e);
+  } catch (stop_step& thrown) {
+    t.step.emplace(std::move(thrown.step));
+  }
+}
+
 // What to do about a message that has no handler.
 std::string advice_for(const envelope_type& type) {
   switch (type.kind) {
@@ -254,7 +263,7 @@ void server_core::run(runner r, envelope* e) {
   bool taken = r == type_.any_info && type_.any_info_owns;
   turn t;
   doing_.store(type.record, std::memory_order_relaxed);
-  auto failed = guard([&] { r(t, server(), e); });
+  auto failed = guard([&] { call_handler(t, r, server(), e); });
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed) t.step.reset();
   std::string text;
@@ -341,7 +350,7 @@ void server_core::run_request(request_envelope* r) {
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
   turn t(r);
   doing_.store(type.record, std::memory_order_relaxed);
-  auto failed = guard([&] { type.run(t, server(), r); });
+  auto failed = guard([&] { call_handler(t, type.run, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed) t.step.reset();
   std::string text;
@@ -734,7 +743,9 @@ void check_entering(const start_options& options) {
 }
 
 void stop_process(pid who, std::string text, exit_reason why, duration timeout) {
-  auto failed = [&](exit_reason cause) { throw exited(call_failure(std::move(cause), "stop", text, {}, timeout)); };
+  auto failed = [&](exit_reason cause) {
+    throw exited(call_failure(std::move(cause), "stop", text, why.to_string(), timeout));
+  };
   require_caller("stop");
   require_valid_timeout(timeout);
   if (!who) failed(reason::noproc);

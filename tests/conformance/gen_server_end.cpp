@@ -291,6 +291,7 @@ TEST(gen_server_end, stop_exits_the_caller_if_the_server_ends_with_another_reaso
     otp::exit_reason why = reason_that([&] { gen_server::stop(s.server); });
     EXPECT_EQ(why.cause(), otp::exit_reason("my own"));
     EXPECT_EQ(why.call()->function, "stop");
+    EXPECT_EQ(why.to_string(), "{\"my own\", stop(" + s.server.to_string() + ", normal, infinity)}");
     EXPECT_EQ(reason_of(s.monitor), otp::exit_reason("my own"));
     // A process that is killed while it is being stopped.
     auto m = gen_server::start<mortal>({}, otp::self()).value();

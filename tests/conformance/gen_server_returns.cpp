@@ -227,6 +227,49 @@ TEST(gen_server_returns, stop_without_reply_fails_the_client_with_the_reason) {
   });
 }
 
+/// Stops from deep inside of each of its handlers.
+struct deep {
+  struct dig {
+    using reply = int;
+    bool answers = false;
+  };
+  struct later {};
+  explicit deep(otp::pid o) : owner(o) {}
+  static void bottom() { throw otp::stop("from below"); }
+  void handle_call(dig d, otp::from<int> f) {
+    if (d.answers) f.reply(1);
+    kept = std::move(f);
+    bottom();
+  }
+  void handle_cast(int) { bottom(); }
+  otp::handler_result handle_cast(later l) { return otp::noreply().then_continue(l); }
+  void handle_continue(later) { bottom(); }
+  void handle_info(const otp::message&) { bottom(); }
+  void terminate(const otp::exit_reason& why) { otp::send(owner, ended{why}); }
+  otp::pid owner;
+  otp::from<int> kept;
+};
+
+// As in OTP, where a throw out of a callback is its return value.
+// covers: GS-050 GS-060 GS-078
+TEST(gen_server_returns, a_stop_that_is_thrown_is_a_stop) {
+  for_seeds(20, [] {
+    const otp::exit_reason why("from below");
+    auto stops = [&](auto how) {
+      auto d = gen_server::start_monitor<deep>({}, otp::self()).value();
+      how(d.server);
+      EXPECT_EQ(next<ended>().why, why);
+      EXPECT_EQ(reason_of(d.monitor), why);
+    };
+    stops([&](auto d) { EXPECT_EQ(otp::try_call(d, deep::dig{}).error().cause(), why); });
+    stops([](auto d) { EXPECT_EQ(otp::try_call(d, deep::dig{true}), 1); });
+    stops([](auto d) { otp::cast(d, 1); });
+    stops([](auto d) { otp::cast(d, deep::later{}); });
+    stops([](auto d) { otp::send(d.pid(), 1); });
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
 // A handler's result is fixed by its type: tests/compile_fail/gen_server_result.cpp shows the refusal of another.
 // no meaning: GS-051 (docs/decisions/0002-rows-without-meaning.md)
 
