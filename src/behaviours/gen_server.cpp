@@ -263,21 +263,28 @@ void server_core::run(runner r, envelope* e) {
   bool taken = r == type_.any_info && type_.any_info_owns;
   turn t;
   doing_.store(type.record, std::memory_order_relaxed);
-  auto failed = guard([&] { call_handler(t, r, server(), e); });
+  bool handled = false;
+  auto failed = guard([&] {
+    call_handler(t, r, server(), e);
+    handled = true;
+    if (!taken && !t.stops()) destroy(std::exchange(e, nullptr));
+  });
   doing_.store(nullptr, std::memory_order_relaxed);
-  if (failed) t.step.reset();
-  std::string text;
-  if (failed || t.stops()) {
-    if (taken)
-      text = name_of(type);
-    else if (!being_ended())
-      text = text_of_payload(type, *e);
+  if (!failed && !t.stops()) [[likely]] {
+    if (!being_ended()) apply(t, {});
+    return;
   }
-  if (!taken)
+  if (failed) t.step.reset();
+  std::string text(name_of(type));
+  if (handled && failed) {
+    text += " (its destructor failed)";
+  } else if (!taken) {
+    if (!being_ended()) text = text_of_payload(type, *e);
     if (auto broken = guard([&] { destroy(e); }); broken && !failed) {
       failed = std::move(broken);
       text = std::string(name_of(type)) + " (its destructor failed)";
     }
+  }
   if (being_ended()) return;
   if (failed) return stop({.why = std::move(*failed), .message = std::move(text)});
   apply(t, std::move(text));
@@ -352,6 +359,8 @@ void server_core::run_request(request_envelope* r) {
   doing_.store(type.record, std::memory_order_relaxed);
   auto failed = guard([&] { call_handler(t, type.run, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
+  if (!failed && !t.step && !t.request && !rare_) [[likely]]
+    return;  // answered, and nothing else to do
   if (failed) t.step.reset();
   std::string text;
   if (!being_ended() && (failed || t.stops()))

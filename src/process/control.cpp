@@ -75,7 +75,7 @@ void* signal_memory() {
 }
 
 exit_envelope* make_exit(const envelope_type& type, pid from, const exit_reason& why) noexcept {
-  auto* e = new (signal_memory()) exit_envelope(exit_signal{from, why});
+  auto* e = ::new (signal_memory()) exit_envelope(exit_signal{from, why});
   e->type = &type;
   return e;
 }

@@ -67,6 +67,8 @@ void worker_ended(worker& w) {
   core_of(w).table.give_back(local->free_places);
 }
 
+void trim(worker& w) { static_cast<worker_local*>(w.local)->envelopes.trim(); }
+
 void stalled(scheduler& s, const stall& what) {
   auto& core = *static_cast<runtime_core*>(s.owner());
   stall_trace trace = probe_worker(s.shard(what.worker));
@@ -124,6 +126,7 @@ scheduler::hooks scheduler_hooks() {
   h.stalled = stalled;
   h.notice = guards_notice;
   h.worker_started = worker_started;
+  h.trim = trim;
   h.worker_ended = worker_ended;
   h.tick = sample;
   return h;

@@ -6,6 +6,7 @@
 // 2. The name table has one lock. Under it: names_, and the `named` flag of every process.
 // 3. No lock of this file is held while user code runs, or while another one of them is taken.
 #pragma once
+#include "process/envelope_pool.hpp"
 #include "process/process.hpp"
 #include "process/process_table.hpp"
 #include "runtime/crash.hpp"
@@ -48,6 +49,7 @@ struct counter_block {
 struct worker_local {
   counter_block counters;
   process_table::cache free_places;
+  envelope_pool envelopes;
 };
 
 class blocking_pool;

@@ -61,7 +61,7 @@ void prepare_to_suspend(runtime_core& core) {
 }
 
 enum class fate : std::uint8_t { is_thrown, ends_the_wait };
-static void wait_as_told(process& p, wait_state& w, fate then = fate::is_thrown);
+[[gnu::always_inline]] static inline void wait_as_told(process& p, wait_state& w, fate then = fate::is_thrown);
 
 void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, wait_deadline(p, *p.waiting)); }
 
@@ -108,7 +108,7 @@ bool wait_or_fate(process& p, wait_state& w) {
   return w.satisfied || w.timed_out;
 }
 
-static void wait_as_told(process& p, wait_state& w, fate then) {
+[[gnu::always_inline]] static inline void wait_as_told(process& p, wait_state& w, fate then) {
   worker& here = *scheduler::current();  // the same after every suspension
   runtime_core& core = core_of(here);
   for (;;) {

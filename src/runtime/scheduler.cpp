@@ -40,19 +40,6 @@ std::uint64_t mix(std::uint64_t z) noexcept {  // splitmix64's finalizer
   return z ^ (z >> 31);
 }
 
-void begin_step(worker& w, runnable& r) noexcept {
-  w.running = &r;
-  w.observed.store(&r, std::memory_order_release);  // whoever looks from outside sees a constructed one
-  w.beat.store(w.beat.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
-  w.allowance = w.owner.configuration().batch;
-}
-
-void end_step(worker& w) noexcept {
-  w.running = nullptr;
-  std::uint64_t beat = w.beat.load(std::memory_order_relaxed);
-  if (beat & 1) w.beat.store(beat + 1, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 worker::worker(scheduler& s, unsigned n) : owner(s), number(n), pool(s.stacks()), wheel(s.now()) {}
@@ -115,15 +102,6 @@ std::uint64_t scheduler::random() noexcept {
 
 // ---- stacks ------------------------------------------------------------------------------------------------------
 
-bool scheduler::may_go_on() noexcept {
-  worker& w = *current();
-  if (w.allowance == 0) return false;
-  --w.allowance;
-  return true;
-}
-
-bool scheduler::on_loop_stack(const worker& w) noexcept { return w.current == w.loop; }
-
 void scheduler::loop_entry(void* stack_pointer) {
   auto* mine = static_cast<stack*>(stack_pointer);
   worker& w = *current();
@@ -131,7 +109,7 @@ void scheduler::loop_entry(void* stack_pointer) {
   w.owner.loop(mine);
 }
 
-void scheduler::after_switch(worker& w) {
+void scheduler::dispose(worker& w) {
   if (stack* dead = std::exchange(w.retired, nullptr)) {
     destroy_context(dead->ctx);
     if (dead->size == stacks_.stack_size())
@@ -145,41 +123,12 @@ void scheduler::after_switch(worker& w) {
   }
 }
 
-void scheduler::switch_to(worker& w, stack* target) {
-  stack* from = std::exchange(w.current, target);
-  switch_context(from->ctx, target->ctx);
-  after_switch(w);  // the same worker: a suspended stack resumes on the thread that suspended it
-}
-
-void scheduler::prepare_to_suspend() {
-  worker& w = *current();
-  if (w.current == w.loop && !w.next_loop) w.next_loop = w.pool.take();
-}
-
 // The loop leaves the running stack to whoever runs on it and goes on with a stack of its own.
 void scheduler::renew_loop(worker& w) {
-  if (w.current != w.loop) return;
   prepare_to_suspend();
   stack* fresh = std::exchange(w.next_loop, nullptr);
   make_context(fresh->ctx, fresh->low, fresh->start_size(), loop_entry, fresh);
   w.loop = fresh;
-}
-
-void scheduler::suspend(runnable& who) {
-  if (auto* check = suspension_check.load(std::memory_order_relaxed)) check();  // set before main
-  worker& w = *current();
-  renew_loop(w);
-  who.stk = w.current;
-  end_step(w);
-  [[maybe_unused]] const pthread_t before = pthread_self();
-  switch_to(w, w.loop);
-  assert(pthread_equal(before, pthread_self()) && current() == &w && "a suspended stack resumes on its own thread");
-}
-
-void scheduler::resume(runnable& who) {
-  worker& w = *current();
-  begin_step(w, who);
-  switch_to(w, who.stk);
 }
 
 void scheduler::give_own_stack(runnable& who, std::size_t size, context_entry entry, void* argument) {
@@ -199,7 +148,7 @@ void scheduler::leave_own_stack() { abandon_stack(dead_stack::reuse); }
 
 void scheduler::abandon_stack(dead_stack what) {
   worker& w = *current();
-  renew_loop(w);
+  if (w.current == w.loop) renew_loop(w);
   end_step(w);
   stack* from = std::exchange(w.current, w.loop);
   if (what == dead_stack::reuse) w.retired = from;
@@ -455,8 +404,10 @@ runnable* scheduler::steal(worker& w) {
 
 void scheduler::refresh(worker& w) {
   w.cached_now = now();
-  if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]]
+  if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     for (unsigned n = w.trims.exchange(0); n > 0; --n) w.pool.trim();
+    if (hooks_.trim) hooks_.trim(w);
+  }
   run_timers(w, w, w.cached_now);
   if (stalled_count_.load(std::memory_order_relaxed)) {
     unsigned n = started_.load(std::memory_order_acquire);

@@ -31,12 +31,14 @@
 
 #include <array>
 #include <atomic>
+#include <cassert>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace otp::detail {
@@ -166,6 +168,7 @@ class scheduler {
     void (*worker_started)(worker&) = nullptr;
     void (*worker_ended)(worker&) = nullptr;
     void (*tick)(scheduler&) = nullptr;  // now and then, from the watchdog
+    void (*trim)(worker&) = nullptr;     // on its worker: it has been quiet for a while, memory may go back
   };
 
   scheduler(options, hooks, void* owner);
@@ -274,7 +277,10 @@ class scheduler {
   bool park(worker&);
   void switch_to(worker&, stack* target);
   void renew_loop(worker&);
+  static void begin_step(worker&, runnable&) noexcept;
+  static void end_step(worker&) noexcept;
   void after_switch(worker&);
+  void dispose(worker&);
   void watch();
   void compensate();
   void trim_stacks(std::size_t keep, unsigned pool_trims);
@@ -324,5 +330,64 @@ class scheduler {
   void* seeded_argument_ = nullptr;
   bool seeded_stuck_ = false;
 };
+
+// ---- what every wait of a process goes through ---------------------------------------------------------------------
+//
+// Inline: after a switch the processor predicts each `ret` from the calls of the stack that was left, mostly wrong.
+
+inline bool scheduler::may_go_on() noexcept {
+  worker& w = *current();
+  if (w.allowance == 0) return false;
+  --w.allowance;
+  return true;
+}
+
+inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.current == w.loop; }
+
+inline void scheduler::begin_step(worker& w, runnable& r) noexcept {
+  w.running = &r;
+  w.observed.store(&r, std::memory_order_release);  // whoever looks from outside sees a constructed one
+  w.beat.store(w.beat.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
+  w.allowance = w.owner.configuration().batch;
+}
+
+inline void scheduler::end_step(worker& w) noexcept {
+  w.running = nullptr;
+  std::uint64_t beat = w.beat.load(std::memory_order_relaxed);
+  if (beat & 1) w.beat.store(beat + 1, std::memory_order_relaxed);
+}
+
+inline void scheduler::after_switch(worker& w) {
+  if (w.retired || w.lost) [[unlikely]]
+    dispose(w);
+}
+
+inline void scheduler::switch_to(worker& w, stack* target) {
+  stack* from = std::exchange(w.current, target);
+  switch_context(from->ctx, target->ctx);
+  after_switch(w);  // the same worker: a suspended stack resumes on the thread that suspended it
+}
+
+inline void scheduler::prepare_to_suspend() {
+  worker& w = *current();
+  if (w.current == w.loop && !w.next_loop) [[unlikely]]
+    w.next_loop = w.pool.take();
+}
+
+inline void scheduler::suspend(runnable& who) {
+  if (auto* check = suspension_check.load(std::memory_order_relaxed)) check();  // set before main
+  worker& w = *current();
+  if (w.current == w.loop) renew_loop(w);
+  who.stk = w.current;
+  end_step(w);
+  switch_to(w, w.loop);
+  assert(current() == &w && "a suspended stack resumes on its own thread");
+}
+
+inline void scheduler::resume(runnable& who) {
+  worker& w = *current();
+  begin_step(w, who);
+  switch_to(w, who.stk);
+}
 
 }  // namespace otp::detail

@@ -4,7 +4,9 @@
 #include <otp/pid.hpp>
 #include <otp/term.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -50,8 +52,19 @@ struct envelope_type {
   const void* (*payload)(const envelope*);
 };
 
+/// Memory of envelopes: a worker keeps what its processes have read for what they send next. Every block comes from the
+/// global operator new and may go back to it.
+void* envelope_memory(std::size_t size);
+void free_envelope_memory(void* memory, std::size_t size) noexcept;
+
 struct alignas(16) envelope {
   explicit envelope(const envelope_type* t) noexcept : type(t) {}
+  static void* operator new(std::size_t size) { return envelope_memory(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { free_envelope_memory(memory, size); }
+  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+  static void operator delete(void* memory, std::align_val_t alignment) noexcept {
+    ::operator delete(memory, alignment);
+  }
   envelope(const envelope&) = delete;
   envelope& operator=(const envelope&) = delete;
 
