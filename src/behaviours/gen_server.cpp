@@ -33,12 +33,14 @@ void drop_quietly(envelope* e) noexcept {
 }
 
 // A message as text. The text is the user's code, and must not hurt who reports.
-std::string text_of_payload(const envelope_type& type, const envelope& e) {
+std::string text_of_payload(const envelope_type& type, const envelope& e) try {
   std::string text(name_of(type));
   if (!type.record) return text;
   if (guard([&] { text = type.record->text(type.payload(&e)); }))
     text = std::string(name_of(type)) + " (its to_string failed)";
   return text;
+} catch (const std::bad_alloc&) {
+  return {};
 }
 
 // A stop that is thrown counts as returned, as in OTP: it may come from deep down.
@@ -88,12 +90,14 @@ void step_result::drop(envelope* e) noexcept { drop_quietly(e); }
 
 server_core::server_core(const server_type& type, const start_options& options, start_ticket* ticket)
     : type_(type), ticket_(ticket) {
-  if (ticket_) ticket_->add_reference();
-  if (options.name.empty() && options.hibernate_after == infinity && options.debug.empty()) return;
-  rare_ = new rare;
-  rare_->name = options.name;
-  rare_->hibernate_after = options.hibernate_after;
-  rare_->debug = options.debug;
+  if (!options.name.empty() || options.hibernate_after != infinity || !options.debug.empty()) {
+    auto made = std::make_unique<rare>();
+    made->name = options.name;
+    made->hibernate_after = options.hibernate_after;
+    made->debug = options.debug;
+    rare_ = made.release();
+  }
+  if (ticket_) ticket_->add_reference();  // last: nothing throws any more
 }
 
 server_core::~server_core() {
@@ -313,14 +317,18 @@ void server_core::run_info(envelope* e) {
 void server_core::unhandled(envelope* e, const char* what) {
   if (e->type->kind != signal::reply) count_unhandled();
   std::string text = text_of_payload(*e->type, *e);
-  report({.what = "unhandled_message",
-          .severity = severity::warning,
-          .process = self(),
-          .name = describe(self()),
-          .fields = {{"server", std::string(type_.name)},
-                     {"message", std::move(text)},
-                     {"why", what},
-                     {"advice", advice_for(*e->type)}}});
+  try {
+    report({.what = "unhandled_message",
+            .severity = severity::warning,
+            .process = self(),
+            .name = describe(self()),
+            .fields = {{"server", std::string(type_.name)},
+                       {"message", std::move(text)},
+                       {"why", what},
+                       {"advice", advice_for(*e->type)}}});
+  } catch (const std::bad_alloc&) {
+    // The report is given up; the message is counted.
+  }
   if (!discard(e, "unhandled")) return;
   turn t;
   apply(t, {});
@@ -760,15 +768,20 @@ void stop_process(pid who, std::string text, exit_reason why, duration timeout) 
   if (!who) failed(reason::noproc);
   if (who == self()) failed(reason::calling_self);
   ref watch = monitor(who);
-  auto* e = new stop_envelope(why);
-  if (!deliver_envelope(who, e)) {
-    destroy(e);
-    demonitor(watch, {.flush = true});
-    failed(reason::noproc);
-  }
   std::optional<exit_reason> end;
-  otp::receive(when([&](const down& d) { return d.reference == watch; }, [&](const down& d) { end = d.reason; }),
-               after(timeout, [] {}));
+  try {
+    auto* e = new stop_envelope(why);
+    if (!deliver_envelope(who, e)) {
+      destroy(e);
+      demonitor(watch, {.flush = true});
+      failed(reason::noproc);
+    }
+    otp::receive(when([&](const down& d) { return d.reference == watch; }, [&](const down& d) { end = d.reason; }),
+                 after(timeout, [] {}));
+  } catch (const std::bad_alloc&) {
+    demonitor(watch, {.flush = true});
+    throw;
+  }
   if (!end) {
     demonitor(watch, {.flush = true});
     failed(reason::timeout);

@@ -12,6 +12,7 @@ supervisor_core::supervisor_core(std::unique_ptr<plan_maker> maker, const std::s
     : maker_(std::move(maker)), type_(type), module_(module), name_(options.name), ticket_(ticket) {}
 
 supervisor_core::~supervisor_core() {
+  if (ticket_) ticket_->drop();  // it was never started
   while (envelope* e = held_first_) {
     held_first_ = e->next;
     destroy(e);

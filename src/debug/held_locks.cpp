@@ -92,14 +92,16 @@ std::string place(void* const* frames, std::size_t count) {
       const held& h = seen.locks[i];
       char address[32];
       std::snprintf(address, sizeof address, "%p", h.lock);
-      core.emit({.what = "lock_held_across_wait",
-                 .severity = severity::error,
-                 .process = p->self(),
-                 .name = core.describe(p->self()),
-                 .fields = {{"lock", address},
-                            {"locked_at", place(h.frames.data(), h.count)},
-                            {"waits_at", place(here, depth)},
-                            {"advice", "unlock it before the wait; while this process waits, others block on it"}}});
+      core.emit([&]() -> event {
+        return {.what = "lock_held_across_wait",
+                .severity = severity::error,
+                .process = p->self(),
+                .name = core.describe(p->self()),
+                .fields = {{"lock", address},
+                           {"locked_at", place(h.frames.data(), h.count)},
+                           {"waits_at", place(here, depth)},
+                           {"advice", "unlock it before the wait; while this process waits, others block on it"}}};
+      });
     }
   } catch (...) {
     // No memory for the report.

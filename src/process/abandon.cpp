@@ -46,12 +46,16 @@ struct takeover {
 void declare_dead(process& p, void* argument) {
   auto& t = *static_cast<takeover*>(argument);
   pid me = p.self();
-  t.name = t.core.describe(me);
-  if (p.body) {
-    t.doing = std::string(p.body->doing());
-    t.busy_with = p.body->busy_with();
-    p.body->given_up(t.why);
+  try {
+    t.name = t.core.describe(me);
+    if (p.body) {
+      t.doing = std::string(p.body->doing());
+      t.busy_with = p.body->busy_with();
+    }
+  } catch (const std::bad_alloc&) {
+    // The report says less.
   }
+  if (p.body) p.body->given_up(t.why);
   if (request_envelope* r = std::exchange(p.handling, nullptr)) {
     r->references.fetch_add(1);  // the handler may still look at the request: it keeps its reference
     fail_request(r, t.why);
@@ -64,19 +68,23 @@ void declare_dead(process& p, void* argument) {
   t.core.process_ended(me, t.why);
 }
 
-void note(runtime_core& core, pid who, const takeover& t, std::string_view why) {
+void note(runtime_core& core, pid who, const takeover& t, std::string_view why) noexcept try {
   std::string cause(why);
   if (!t.busy_with.empty()) cause += "; it was " + t.busy_with;
   {
     std::lock_guard lock(core.abandoned_lock);
     core.abandoned.push_back({who, t.name, cause});
   }
-  core.emit({.what = "abandoned",
-             .severity = severity::error,
-             .process = who,
-             .name = t.name,
-             .reason = t.why,
-             .fields = {{"cause", cause}, {"doing", t.doing}}});
+  core.emit([&]() -> event {
+    return {.what = "abandoned",
+            .severity = severity::error,
+            .process = who,
+            .name = t.name,
+            .reason = t.why,
+            .fields = {{"cause", cause}, {"doing", t.doing}}};
+  });
+} catch (const std::bad_alloc&) {
+  // The process is dead all the same; only the report of it is lost.
 }
 
 }  // namespace

@@ -305,7 +305,21 @@ result<started> start_body(std::unique_ptr<process_body> body, start_ticket* tic
   require_process("start");  // somebody has to wait for it
   spawned made = spawn_body(std::move(body), options);
   note_starting(made.pid);
-  if (!ticket->wait(timeout)) {
+  bool decided = false;
+  try {
+    decided = ticket->wait(timeout);
+  } catch (const std::bad_alloc&) {
+    // It cannot be waited for: nobody shall be left whom nobody knows.
+    note_starting({});
+    if (options.link) {
+      unlink(made.pid);
+      flush_exit(made.pid);
+    }
+    if (made.monitor) demonitor(made.monitor, {.flush = true});
+    exit(made.pid, reason::kill);
+    throw;
+  }
+  if (!decided) {
     // Too late: the process is killed, and the starter is not hurt by it, not even if it ended by itself meanwhile.
     if (options.link) {
       unlink(made.pid);

@@ -92,11 +92,13 @@ stop_report runtime_core::stop_from_outside(duration budget) {
   }
   if (!nobody_left()) {
     for (pid who : living(*this)) {
-      emit({.what = "killed_at_stop",
-            .severity = severity::warning,
-            .process = who,
-            .name = describe(who),
-            .fields = {{"why", "it did not stop within the budget"}}});
+      emit([&]() -> event {
+        return {.what = "killed_at_stop",
+                .severity = severity::warning,
+                .process = who,
+                .name = describe(who),
+                .fields = {{"why", "it did not stop within the budget"}}};
+      });
       send_exit(*this, pid(), who, reason::kill);
     }
     nanos last =

@@ -69,7 +69,7 @@ void worker_ended(worker& w) {
 
 void trim(worker& w) { static_cast<worker_local*>(w.local)->envelopes.trim(); }
 
-void stalled(scheduler& s, const stall& what) {
+void stalled(scheduler& s, const stall& what) try {
   auto& core = *static_cast<runtime_core*>(s.owner());
   stall_trace trace = probe_worker(s.shard(what.worker));
   auto* p = static_cast<process*>(what.running);
@@ -91,16 +91,20 @@ void stalled(scheduler& s, const stall& what) {
     if (++count <= 10) waiting += (waiting.empty() ? "" : ", ") + other->self().to_string();
   }
   if (count > 10) waiting += " and " + unsigned_text(count - 10) + " more";
-  core.emit({.what = "stalled",
-             .severity = severity::warning,
-             .process = who,
-             .name = core.describe(who),
-             .fields = {{"for_ms", integer_text(what.since / 1'000'000)},
-                        {"handling", doing},
-                        {"worker", unsigned_text(what.worker)},
-                        {"waiting_behind_it", waiting},
-                        {"backtrace", trace.text()},
-                        {"advice", "use otp::blocking for calls that block; setting: handler_limit"}}});
+  core.emit([&]() -> event {
+    return {.what = "stalled",
+            .severity = severity::warning,
+            .process = who,
+            .name = core.describe(who),
+            .fields = {{"for_ms", integer_text(what.since / 1'000'000)},
+                       {"handling", doing},
+                       {"worker", unsigned_text(what.worker)},
+                       {"waiting_behind_it", waiting},
+                       {"backtrace", trace.text()},
+                       {"advice", "use otp::blocking for calls that block; setting: handler_limit"}}};
+  });
+} catch (const std::bad_alloc&) {
+  // No memory to say so; the next stall may find some.
 }
 
 void guards_notice(scheduler& s, const char* text) {
@@ -273,8 +277,18 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
   fill_signal_reserve();
   timers = std::make_unique<timer_table>(*this);
   blocking = std::make_unique<blocking_pool>(*this, std::max(1U, o.blocking_threads));
-  for (unsigned i = 0; i < sched.shard_count(); ++i) sched.shard(i).local = new worker_state;
-  install_crash_handlers(hooks_for_crashes());
+  try {
+    for (unsigned i = 0; i < sched.shard_count(); ++i) sched.shard(i).local = new worker_state;
+    install_crash_handlers(hooks_for_crashes());
+  } catch (...) {
+    free_locals();
+    throw;
+  }
+}
+
+void runtime_core::free_locals() noexcept {
+  for (unsigned i = 0; i < sched.shard_count(); ++i)
+    delete static_cast<worker_state*>(std::exchange(sched.shard(i).local, nullptr));
 }
 
 runtime_core::~runtime_core() {
@@ -289,7 +303,7 @@ runtime_core::~runtime_core() {
   sched.drop_timers();
   for (std::uint32_t i = 1; i <= table.end(); ++i)
     if (process* p = table.at(i); p && p->attention.load() == attention::fence) free_kept(*p);
-  for (unsigned i = 0; i < sched.shard_count(); ++i) delete static_cast<worker_state*>(sched.shard(i).local);
+  free_locals();
   uninstall_crash_handlers();
 }
 

@@ -75,6 +75,7 @@ struct name_entry {
 struct runtime_core {
   explicit runtime_core(const runtime_options& options, bool seeded = false, std::uint64_t seed = 0);
   ~runtime_core();
+  void free_locals() noexcept;
 
   void start();
   stop_report stop(duration budget);
@@ -153,6 +154,15 @@ struct runtime_core {
   runtime_counters counters() const;
   std::uint64_t new_reference() noexcept;
   void emit(event e) noexcept;
+  /// The same; without memory to make the event it is given up.
+  template <class Make>
+    requires std::invocable<Make&>
+  void emit(Make make) noexcept {
+    try {
+      emit(make());
+    } catch (...) {
+    }
+  }
   void forget_listener() noexcept;
   /// Whether an event of this kind would reach the listener now; if not, it is counted as left out.
   bool wants_event(std::string_view what);

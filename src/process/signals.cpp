@@ -276,12 +276,14 @@ void accept_signal(runtime_core& core, process& p, envelope* e) {
 // The listener is user code: it runs while the tables are whole, and outside of the section that intake() is called in.
 void tell_alarm(runtime_core& core, process& p) {
   phase before = p.phase.exchange(phase::in_user);
-  core.emit({.what = "mailbox_alarm",
-             .severity = severity::warning,
-             .process = p.self(),
-             .name = core.describe(p.self()),
-             .fields = {{"messages", unsigned_text(p.queued.load(std::memory_order_relaxed))},
-                        {"setting", "mailbox_alarm"}}});
+  core.emit([&]() -> event {
+    return {.what = "mailbox_alarm",
+            .severity = severity::warning,
+            .process = p.self(),
+            .name = core.describe(p.self()),
+            .fields = {{"messages", unsigned_text(p.queued.load(std::memory_order_relaxed))},
+                       {"setting", "mailbox_alarm"}}};
+  });
   if (before == phase::in_runtime) runtime_section::enter(p);
 }
 

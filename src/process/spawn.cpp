@@ -91,19 +91,21 @@ std::optional<exit_reason> user(process& p, F&& code) {
 void report_crash(runtime_core& core, process& p, const exit_reason& why) {
   // Like proc_lib: what ended by its own doing and abnormally is reported; exit signals are not.
   if (p.dying || p.reported || why.is_expected()) return;
-  event e{.what = "crash",
-          .severity = severity::error,
-          .process = p.self(),
-          .name = core.describe(p.self()),
-          .reason = why,
-          .fields = {{"type", std::string(p.body ? p.body->type() : std::string_view())}}};
-  if (const std::vector<void*>* frames = why.backtrace(); frames && !frames->empty()) {
-    stall_trace trace;
-    trace.count = std::min(frames->size(), trace.frames.size());
-    std::copy_n(frames->begin(), trace.count, trace.frames.begin());
-    e.fields.emplace_back("thrown_at", trace.text());
-  }
-  core.emit(std::move(e));
+  core.emit([&] {
+    event e{.what = "crash",
+            .severity = severity::error,
+            .process = p.self(),
+            .name = core.describe(p.self()),
+            .reason = why,
+            .fields = {{"type", std::string(p.body ? p.body->type() : std::string_view())}}};
+    if (const std::vector<void*>* frames = why.backtrace(); frames && !frames->empty()) {
+      stall_trace trace;
+      trace.count = std::min(frames->size(), trace.frames.size());
+      std::copy_n(frames->begin(), trace.count, trace.frames.begin());
+      e.fields.emplace_back("thrown_at", trace.text());
+    }
+    return e;
+  });
 }
 
 // The process is over: its body goes, then it is taken out of the world. Runs on the stack it ended on.
@@ -116,11 +118,13 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
     ticket = body->release_ticket();
     if (auto failed = guarded(p, [&] { delete body; })) {
       if (!p.dying)
-        core.emit({.what = "destructor_failed",
-                   .severity = severity::error,
-                   .process = p.self(),
-                   .name = core.describe(p.self()),
-                   .reason = *failed});
+        core.emit([&]() -> event {
+          return {.what = "destructor_failed",
+                  .severity = severity::error,
+                  .process = p.self(),
+                  .name = core.describe(p.self()),
+                  .reason = *failed};
+        });
     }
   }
   pid me = p.self();
@@ -329,6 +333,10 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
       account = &core.open_account(*p, options);
     if (parent) {
       runtime_section section(*parent);
+      if (parent->extra && parent->extra->group_leader) {
+        if (!extra) extra = std::make_unique<process_extra>();
+        extra->group_leader = parent->extra->group_leader;
+      }
       if (options.monitor)
         parent->more().monitors.insert(made.monitor.number(),
                                        {.target = made.pid, .alias = options.monitoring.alias, .monitoring = true});
@@ -361,7 +369,6 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   p->priority.store(static_cast<priority_class>(options.priority), std::memory_order_relaxed);
   p->own_stack = options.stack_size != 0;
   p->own_stack_size = options.stack_size;
-  if (parent && parent->extra && parent->extra->group_leader) p->more().group_leader = parent->extra->group_leader;
   core.count(counter::spawned);
   p->in.open_awake();
   core.sched.make_ready(*p);

@@ -24,7 +24,7 @@ class timer_table {
   explicit timer_table(runtime_core& core) : core_(core) {}
   ~timer_table();
 
-  ref arm(timer_request request);
+  ref arm(timer_request&& request);
   std::optional<duration> cancel(ref timer);
   std::optional<duration> read(ref timer);
   void target_ended(std::uint64_t number) noexcept;

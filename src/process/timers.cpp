@@ -95,7 +95,7 @@ timer_table::entry& timer_table::reserve(shard& s, unsigned number_of_shard) {
   return *at.held;
 }
 
-ref timer_table::arm(timer_request request) {
+ref timer_table::arm(timer_request&& request) {
   process* me = current_process();
   worker* w = scheduler::current();
   unsigned number_of_shard = w ? w->number % shard_count : shard_count - 1;
@@ -103,7 +103,7 @@ ref timer_table::arm(timer_request request) {
   struct payload_guard {
     timer_request& r;
     ~payload_guard() {
-      if (r.payload) destroy(r.payload);
+      if (r.payload) destroy(std::exchange(r.payload, nullptr));
     }
   } guard{request};
   entry& e = reserve(s, number_of_shard);
@@ -240,11 +240,13 @@ void timer_table::expire(entry& e) noexcept {
         message = e.request.copy(*e.request.payload);
       } catch (...) {
         ready = false;  // a copy that throws ends the timer, and is told below
-        core_.emit({.what = "timer_copy_failed",
-                    .severity = severity::error,
-                    .process = e.request.to,
-                    .name = core_.describe(e.request.to),
-                    .reason = exit_reason::of_current_exception()});
+        core_.emit([&]() -> event {
+          return {.what = "timer_copy_failed",
+                  .severity = severity::error,
+                  .process = e.request.to,
+                  .name = core_.describe(e.request.to),
+                  .reason = exit_reason::of_current_exception()};
+        });
       }
     }
     go_on = ready && act(e, message) && repeats && !core_.stopping.load();
@@ -311,11 +313,13 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
       }
     }
   } catch (...) {
-    core_.emit({.what = "timer_failed",
-                .severity = severity::error,
-                .process = r.to,
-                .name = core_.describe(r.to),
-                .reason = exit_reason::of_current_exception()});
+    core_.emit([&]() -> event {
+      return {.what = "timer_failed",
+              .severity = severity::error,
+              .process = r.to,
+              .name = core_.describe(r.to),
+              .reason = exit_reason::of_current_exception()};
+    });
   }
   return false;
 }
