@@ -19,6 +19,10 @@ std::string contents(const std::string& path) {
   std::string text;
   int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return text;
+  struct closed_at_end {
+    int file;
+    ~closed_at_end() { ::close(file); }
+  } guard{file};
   char block[4096];
   for (;;) {
     ssize_t n = ::read(file, block, sizeof block);
@@ -26,7 +30,6 @@ std::string contents(const std::string& path) {
     if (n <= 0) break;
     text.append(block, static_cast<std::size_t>(n));
   }
-  ::close(file);
   return text;
 }
 

@@ -305,7 +305,7 @@ TEST(stop, ends_in_time_and_lists_who_does_not_come_back) {
     auto* rt = new otp::runtime(o);
     rt->start();
     std::atomic<bool> taken{false};
-    static std::atomic<bool> never{false};
+    static volatile bool never = false;  // a plain one that nobody sets would not be read at all
     pid stuck = rt->spawn(
         [&] {
           taken = true;
@@ -335,7 +335,9 @@ TEST(stop, ends_in_time_and_lists_who_does_not_come_back) {
     auto begin = std::chrono::steady_clock::now();
     auto report = rt->stop(2s);
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
-    EXPECT_EQ(report.abandoned.size(), 2U);
+    std::string who;
+    for (auto& left : report.abandoned) who += left.name + ": " + left.why + "\n";
+    EXPECT_EQ(report.abandoned.size(), 2U) << who;
     for (auto& left : report.abandoned) {
       EXPECT_TRUE(left.pid == stuck || left.pid == stuck_in_pool);
       EXPECT_NE(left.name.find(left.pid.to_string()), std::string::npos) << left.name;
