@@ -222,7 +222,7 @@ void server_core::dispatch(envelope* e) {
   if (e->type->kind == signal::request) return run_request(static_cast<request_envelope*>(e));
   if (e->type->kind == signal::reply) {
     auto* r = static_cast<request_envelope*>(e);
-    if (r->references.load(std::memory_order_acquire) == 1) {  // its holder has let go of it
+    if (r->let_go || r->references.load(std::memory_order_acquire) == 1) {
       if (holds_reply(*r)) count_late_reply(*r);
       return drop_answered(r);
     }

@@ -105,7 +105,8 @@ class view {
       case signal::timer_gone:
       case signal::wake: return;
       case signal::reply: {
-        if (static_cast<const request_envelope&>(e).asynchronous) ++length_;
+        auto& r = static_cast<const request_envelope&>(e);
+        if (r.asynchronous && !r.let_go) ++length_;
         return;
       }
       default: return add_message(e.type, &e);

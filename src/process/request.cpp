@@ -454,6 +454,7 @@ void abandon_request(request_envelope* r) noexcept {
       runtime_core::current() == r->core && p->self() == r->caller) {
     runtime_core& core = *r->core;
     runtime_section section(*p);
+    r->let_go = true;  // one that is still on its way is dropped when it arrives
     intake(core, *p);
     envelope* before = nullptr;
     for (envelope* e = p->first; e; before = e, e = e->next)

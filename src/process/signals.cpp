@@ -416,7 +416,7 @@ void handle_alias(runtime_core& core, process& p, alias_envelope* e) {
 // request is kept like a message.
 void handle_reply(runtime_core& core, process& p, request_envelope* r) {
   if (r->asynchronous) {
-    if (r->references.load() == 1) {  // its holder has let go of it
+    if (r->let_go || r->references.load() == 1) {
       if (holds_reply(*r)) core.count(counter::late_replies);
       return destroy(r);
     }

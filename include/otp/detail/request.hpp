@@ -47,6 +47,7 @@ struct request_envelope : envelope {
   std::atomic<bool> begun{false};  // a handler has it
   bool asynchronous : 1 = false;   // these two are fixed before it is sent
   bool run_expired : 1 = false;
+  bool let_go = false;  // asynchronous: its holder has; the caller's own, as a `from` may keep the request alive
   pid caller;
   std::uint64_t number = 0;  // of the caller's calls: identifies the edge
   std::int64_t deadline = INT64_MAX;
