@@ -27,8 +27,9 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* argument) {
   constexpr std::size_t frames_max = 48;
   auto& w = *static_cast<walk*>(argument);
   auto* function = reinterpret_cast<void*>(_Unwind_GetRegionStart(context));
-  if (w.frames.size() == frames_max) return _URC_END_OF_STACK;
-  w.frames.push_back(reinterpret_cast<void*>(_Unwind_GetIP(context)));
+  auto* address = reinterpret_cast<void*>(_Unwind_GetIP(context));
+  if (w.frames.size() == frames_max || !address) return _URC_END_OF_STACK;  // the root of a stack has no caller
+  w.frames.push_back(address);
   if (function == reinterpret_cast<void*>(&abi::__cxa_throw) ||
       function == reinterpret_cast<void*>(&abi::__cxa_rethrow))
     w.after_throw = w.frames.size();
