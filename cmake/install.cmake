@@ -6,6 +6,7 @@ install(TARGETS otp otp_asio otp_export EXPORT otpTargets)
 if(TARGET otp_held_locks)
   install(TARGETS otp_held_locks EXPORT otpTargets)
 endif()
+install(FILES "${PROJECT_SOURCE_DIR}/tools/gdb/otp-gdb.py" DESTINATION "${CMAKE_INSTALL_DATADIR}/otp/gdb")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/otp" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILES_MATCHING PATTERN "*.hpp" PATTERN "*.inl")
 install(EXPORT otpTargets NAMESPACE otp:: DESTINATION "${otp_package_dir}")

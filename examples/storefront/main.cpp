@@ -2,6 +2,7 @@
 // a tour of it, tree.cpp the place to start reading.
 #include <otp/otp.hpp>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 
@@ -12,6 +13,7 @@
 using namespace std::chrono_literals;
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // nobody reads what we print: no reason to stop; run() sees to it only while it runs
   auto how = storefront::settings_from(argc, argv);
   try {
     // What may be wrong from outside is found out before anything is started.
