@@ -6,7 +6,9 @@
 
 struct never {};
 
-[[gnu::noinline]] void wait_for_the_harvest() { otp::receive([](never) {}); }
+[[gnu::noinline]] void wait_for_the_harvest() {
+  otp::receive([](never) {});
+}
 
 int main() {
   otp::runtime rt({.workers = 2});
