@@ -220,6 +220,7 @@ struct stuck_server {
   static void get_stuck() {
     entered = true;
     while (!let_go) std::this_thread::yield();
+    ++left;
   }
   int handle_call(ask) {
     get_stuck();
@@ -232,23 +233,33 @@ struct stuck_server {
   std::vector<otp::from<int>> kept;
   static inline std::atomic<bool> entered{false};
   static inline std::atomic<bool> let_go{false};
+  static inline std::atomic<int> left{0};
+
+  static void expect_entered() {
+    EXPECT_TRUE(eventually([] { return entered.load(); }));
+  }
+  /// Its code runs on and must do no harm. The next test begins when it has seen that it may.
+  static void release() {
+    int before = left;
+    let_go = true;
+    EXPECT_TRUE(eventually([&] { return left > before; }));
+    entered = let_go = false;
+  }
 };
 
 // Runs `ask` against a server that is then killed while it is stuck, and expects the reason.
 template <class F>
 void expect_killed(F ask) {
-  stuck_server::entered = stuck_server::let_go = false;
   program p({.workers = 2, .kill_budget = 50ms});
   otp::server<stuck_server> s;
   p.run([&] { s = gen_server::start<stuck_server>().value(); });
   std::thread caller([&] { EXPECT_EQ(ask(p.rt(), s).cause(), reason::killed); });
-  EXPECT_TRUE(eventually([] { return stuck_server::entered.load(); }));
+  stuck_server::expect_entered();
   p.rt().exit(s, reason::kill);
   caller.join();
   auto left = p.stop();
   EXPECT_EQ(left.abandoned.size(), 1U);
-  stuck_server::let_go = true;  // its code runs on and must do no harm
-  std::this_thread::yield();
+  stuck_server::release();
 }
 
 // covers: B16
@@ -313,17 +324,16 @@ struct heavy_server {
 // A reply that was never finished kept its caller waiting for ever.
 // covers: B16
 TEST(a_callee_that_is_abandoned, while_it_makes_the_reply_fails_the_call) {
-  stuck_server::entered = stuck_server::let_go = false;
   program p({.workers = 2, .kill_budget = 50ms});
   otp::server<heavy_server> s;
   p.run([&] { s = gen_server::start<heavy_server>().value(); });
   std::thread caller(
       [&] { EXPECT_EQ(p.rt().try_call(s, heavy_server::ask{1}, otp::infinity).error().cause(), reason::killed); });
-  EXPECT_TRUE(eventually([] { return stuck_server::entered.load(); }));
+  stuck_server::expect_entered();
   p.rt().exit(s, reason::kill);
   caller.join();
   EXPECT_EQ(p.stop().abandoned.size(), 1U);
-  stuck_server::let_go = true;
+  stuck_server::release();
 }
 // covers: B16 B05
 TEST(a_reply_whose_making_throws, ends_the_server_with_that_and_sends_nothing) {
