@@ -114,10 +114,8 @@ stop_report runtime_core::stop_from_outside(duration budget) {
   }
   // Threads come back at once unless somebody who was given up, now or long ago, still runs on one.
   nanos grace = deadline == never ? 30'000'000'000 : std::max<nanos>(1'000'000'000, deadline - sched.now());
-  {
-    std::lock_guard lock(abandoned_lock);
-    if (!abandoned.empty()) grace = std::min<nanos>(grace, 200'000'000);
-  }
+  // Counted before anybody hears of the end; the list may be a moment behind.
+  if (given_up.load() != 0) grace = std::min<nanos>(grace, 200'000'000);
   bool pool_ended = blocking->stop(grace);
   bool workers_ended = sched.stop(grace);
   stuck = !pool_ended || !workers_ended;
