@@ -112,10 +112,9 @@ visited visit_within(runtime_core& core, nanos patience, pid who, void (*look)(p
   std::lock_guard lock(core.visit_lock);
   struct held {
     process& host;
-    attention after = attention::none;
+    attention after;
     ~held() { host.attention.store(after, std::memory_order_release); }  // also when `look` throws
-  } visitor{*p};
-  p->attention.store(attention::hold);
+  } visitor{*p, p->attention.exchange(attention::hold)};  // a visitor that comes late leaves the fence up
   heavy_barrier();  // the cold side of runtime_section's light_barrier
   nanos deadline = never;
   for (unsigned looks = 0; p->phase.load(std::memory_order_acquire) == phase::in_runtime; ++looks) {
