@@ -147,7 +147,7 @@ void describe(process& p, void* argument) {
   view seen(p, &a);
   seen.tell(a);
   a.pid = p.self();
-  a.type = p.body ? std::string(p.body->type()) : std::string();
+  if (const std::string_view* type = p.type_name.load()) a.type = *type;
   a.status = seen.exiting()                     ? process_status::exiting
              : own                              ? process_status::running
              : p.in.asleep()                    ? process_status::waiting

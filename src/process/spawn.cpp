@@ -116,6 +116,10 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   if (process_body* body = p.body) {
     body->ended(why);
     ticket = body->release_ticket();
+    {
+      runtime_section section(p);  // who looks at the process from outside finds no body that is being destroyed
+      p.body = nullptr;
+    }
     if (auto failed = guarded(p, [&] { delete body; })) {
       if (!p.dying)
         core.emit([&]() -> event {
