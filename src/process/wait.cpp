@@ -16,10 +16,14 @@ void drop_wait_reference(wait_timer* t) noexcept {
   if (t->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete t;
 }
 
+// The reference goes first: whoever is woken by this, on another thread already, must see that the timer is armed no
+// more, or it would wait for one that has fired.
 void wait_timer_fired(timer& t) noexcept {
   auto& mine = static_cast<wait_timer&>(t);
-  send_wake(*mine.core, mine.owner, nullptr);
+  runtime_core& core = *mine.core;
+  pid owner = mine.owner;
   drop_wait_reference(&mine);
+  send_wake(core, owner, nullptr);
 }
 
 // The timer stays armed when a wait ends early: the next wait usually needs it no sooner, and finds it armed already.
