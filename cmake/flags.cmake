@@ -59,11 +59,6 @@ endif()
 if(OTP_SANITIZE)
   # For the whole tree and not through otp_flags: one uninstrumented object makes the reports worthless.
   add_compile_options(-fsanitize=${OTP_SANITIZE} -fno-sanitize-recover=all -fno-optimize-sibling-calls)
-  if(OTP_SANITIZE MATCHES "undefined")
-    # To look at an object of a type that it has not seen, this check opens a pipe: where a test has used up all
-    # descriptors it takes any object for a broken one.
-    add_compile_options(-fno-sanitize=vptr)
-  endif()
   if(OTP_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID MATCHES Clang)
     # Locals of a suspended process must be on its stack, where the leak checker looks, and not on ASan's second one.
     add_compile_options(-fsanitize-address-use-after-return=never)

@@ -4,6 +4,7 @@
 #include <otp/otp.hpp>
 
 #include <arpa/inet.h>
+#include <boost/system/error_code.hpp>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <vector>
@@ -74,11 +76,12 @@ class few_descriptors {
 class pauses final : public otp::event_listener {
  public:
   void on_event(const otp::event& e) override {
-    if (e.what != "accept_paused") return;
-    ++count;
-    count.notify_all();
+    std::atomic<int>& kind = e.what == "accept_paused" ? count : others;
+    ++kind;
+    kind.notify_all();
   }
   std::atomic<int> count{0};
+  std::atomic<int> others{0};
 };
 
 // covers: J01
@@ -89,6 +92,10 @@ TEST(listener, that_runs_out_of_descriptors_says_so_once_a_second_serves_who_is_
   otp::runtime runtime({.workers = 2, .listener = &seen});
   runtime.start();
   runtime.spawn([&] {
+    // UBSan opens a pipe when it meets a class for the first time, and there will be none left: it meets these now.
+    otp::report({.what = "hello"});
+    EXPECT_TRUE(boost::system::error_code(EMFILE, boost::system::system_category()) ==
+                boost::system::errc::too_many_files_open);
     otp::dynamic_supervisor::start_link({}, {.name = "connections"}).value();
     accept_connections(socket, how);
   });
