@@ -1,4 +1,6 @@
 // otp::use_process and the I/O context as the scheduler's poller.
+#include "io/test_support.hpp"
+
 #include <otp/asio.hpp>
 #include <otp/event.hpp>
 #include <otp/receive.hpp>
@@ -43,18 +45,10 @@ using boost::system::error_code;
 using boost::system::system_error;
 using namespace std::chrono_literals;
 using otp::use_process;
-
-// Runs a body as a process of a fresh runtime, which stops in order afterwards.
-template <class Body>
-void run(Body body, otp::runtime_options options = {.workers = 2}) {
-  otp::runtime rt(options);
-  rt.start();
-  otp::exit_reason why = rt.run(std::move(body));
-  EXPECT_TRUE(why.is_normal()) << why.to_string();
-  EXPECT_TRUE(rt.stop().clean());
-}
-
-tcp::endpoint any_port() { return {asio::ip::address_v4::loopback(), 0}; }
+using otp::io_test::any_port;
+using otp::io_test::reason_of;
+using otp::io_test::run;
+using otp::io_test::until_waiting;
 
 struct connection {
   tcp::socket mine;
@@ -66,19 +60,6 @@ connection connect() {
   both.mine.connect(acceptor.local_endpoint());  // the kernel completes it: the backlog has room
   both.theirs = acceptor.async_accept(use_process);
   return both;
-}
-
-void until_waiting(otp::pid who) {
-  for (;;) {
-    auto seen = otp::info(who);
-    if (!seen || seen->status == otp::process_status::waiting) return;
-    otp::yield();
-  }
-}
-
-otp::exit_reason reason_of(const otp::spawned& child) {
-  return otp::receive(otp::when([&](const otp::down& d) { return d.reference == child.monitor; },
-                                [](const otp::down& d) { return d.reason; }));
 }
 
 template <class Body>

@@ -1,4 +1,6 @@
 // Boost.Beast's composed operations in processes: an HTTP exchange, deadlines, kills in the middle of a message.
+#include "io/test_support.hpp"
+
 #include <otp/asio.hpp>
 #include <otp/receive.hpp>
 #include <otp/runtime.hpp>
@@ -23,39 +25,21 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using namespace std::chrono_literals;
 using otp::use_process;
-
-template <class Body>
-void run(Body body) {
-  otp::runtime rt({.workers = 2});
-  rt.start();
-  otp::exit_reason why = rt.run(std::move(body));
-  EXPECT_TRUE(why.is_normal()) << why.to_string();
-  EXPECT_TRUE(rt.stop().clean());
-}
+using otp::io_test::any_port;
+using otp::io_test::reason_of;
+using otp::io_test::run;
+using otp::io_test::until_waiting;
 
 struct connection {
   beast::tcp_stream client;
   beast::tcp_stream server;
 };
 connection connect() {
-  tcp::acceptor acceptor(otp::io(), {asio::ip::address_v4::loopback(), 0});
+  tcp::acceptor acceptor(otp::io(), any_port());
   connection both{beast::tcp_stream(otp::io()), beast::tcp_stream(otp::io())};
   both.client.socket().connect(acceptor.local_endpoint());
   both.server.socket() = acceptor.async_accept(use_process);
   return both;
-}
-
-void until_waiting(otp::pid who) {
-  for (;;) {
-    auto seen = otp::info(who);
-    if (!seen || seen->status == otp::process_status::waiting) return;
-    otp::yield();
-  }
-}
-
-otp::exit_reason reason_of(const otp::spawned& child) {
-  return otp::receive(otp::when([&](const otp::down& d) { return d.reference == child.monitor; },
-                                [](const otp::down& d) { return d.reason; }));
 }
 
 TEST(beast_test, requests_and_responses_of_any_size_are_plain_code) {

@@ -355,7 +355,7 @@ TEST(gen_server_call, a_thread_that_is_no_process_is_refused_and_told_the_way) {
 
 // covers: GS-025 GS-027 GS-030 GS-041
 TEST(gen_server_call, a_foreign_thread_calls_through_the_runtime) {
-  event_journal events;
+  event_log events;
   otp::runtime rt({.workers = 2, .listener = &events});
   rt.start();
   otp::server<desk> d;

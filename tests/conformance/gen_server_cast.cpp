@@ -231,7 +231,7 @@ struct unknown {
 
 // covers: GS-062 GS-063
 TEST(gen_server_cast, an_unexpected_message_is_reported_and_the_server_goes_on) {
-  for_seeds_with_journal(20, [](event_journal& events) {
+  for_seeds_with_journal(20, [](event_log& events) {
     auto d = gen_server::start<deaf>({.name = "deaf one"}).value();
     otp::send(d.pid(), unknown{7});
     EXPECT_EQ(otp::call(d, deaf::get{}), 1);
@@ -250,7 +250,7 @@ struct bad_text {
 };
 // covers: GS-062
 TEST(gen_server_cast, a_message_whose_text_fails_is_reported_too) {
-  for_seeds_with_journal(5, [](event_journal& events) {
+  for_seeds_with_journal(5, [](event_log& events) {
     auto d = gen_server::start<deaf>().value();
     otp::send(d.pid(), bad_text{});
     EXPECT_EQ(otp::call(d, deaf::get{}), 1);
@@ -313,7 +313,7 @@ TEST(gen_server_cast, a_continue_without_a_handler_ends_the_server_and_its_clien
 /// Of another type than its callers believe.
 // covers: GS-065
 TEST(gen_server_cast, a_server_of_another_type_never_runs_the_wrong_code) {
-  for_seeds_with_journal(20, [](event_journal& events) {
+  for_seeds_with_journal(20, [](event_log& events) {
     auto d = gen_server::start<deaf>({.name = "mistaken"}).value();
     otp::name<collector> mistaken("mistaken");
     otp::exit_reason why = cause_that([&] { otp::call(mistaken, collector::get{}); });

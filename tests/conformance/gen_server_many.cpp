@@ -178,7 +178,7 @@ TEST(gen_server_many, a_process_started_synchronously_can_become_a_server) {
 }
 // covers: GS-113
 TEST(gen_server_many, a_server_by_entering_hibernates_fails_and_is_killed_like_any_other) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     otp::trap_exit(true);
     otp::server<collector> s(start_special({.hibernate_after = 1s}).value().process);
     otp::sleep(2s);

@@ -137,7 +137,7 @@ class broken_registry final : public otp::name_registry {
 };
 // covers: GS-020
 TEST(gen_server_names, a_registry_that_fails_is_a_failed_start) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     auto made = gen_server::start<collector>({.name = otp::via(std::make_shared<broken_registry>(), "it")});
     EXPECT_EQ(made.error(), otp::reason::error("std::runtime_error", "no registry today"));
     EXPECT_EQ(events.count("crash"), 1U);

@@ -42,7 +42,7 @@ using how = subject::how;
 using strings = std::vector<std::string>;
 
 /// Ends a fresh subject and returns what was reported about it.
-strings reports_of(event_journal& events, how way, otp::exit_reason why, int by = 0) {
+strings reports_of(event_log& events, how way, otp::exit_reason why, int by = 0) {
   auto s = gen_server::start_monitor<subject>().value();
   if (by == 0) otp::cast(s.server, subject::end{way, why});
   if (by == 1) otp::send(s.server.pid(), subject::end{way, why});
@@ -53,7 +53,7 @@ strings reports_of(event_journal& events, how way, otp::exit_reason why, int by 
 
 // covers: GS-098
 TEST(gen_server_report, an_expected_end_is_not_reported) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     for (how way : {how::stop, how::exit})
       for (otp::exit_reason why : {otp::exit_reason(normal), otp::exit_reason(shutdown), shutdown("for today")})
         for (int by = 0; by < 3; ++by) EXPECT_EQ(reports_of(events, way, why, by), strings{});
@@ -65,7 +65,7 @@ TEST(gen_server_report, an_expected_end_is_not_reported) {
 
 // covers: GS-099
 TEST(gen_server_report, any_other_end_by_itself_is_a_server_report_and_then_a_crash_report) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     strings both{"server_terminated", "crash"};
     for (int by = 0; by < 3; ++by) {
       EXPECT_EQ(reports_of(events, how::stop, "odd", by), both);
@@ -81,7 +81,7 @@ TEST(gen_server_report, any_other_end_by_itself_is_a_server_report_and_then_a_cr
 
 // covers: GS-100
 TEST(gen_server_report, the_server_report_says_who_handled_what_for_whom_and_why_it_failed) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     otp::register_name("the client", otp::self());
     auto s = gen_server::start<subject>({.name = "the subject", .spawn = {.label = "labelled"}}).value();
     EXPECT_EQ(otp::call(s, subject::ask{how::nothing}), 1);
@@ -105,7 +105,7 @@ TEST(gen_server_report, the_server_report_says_who_handled_what_for_whom_and_why
 }
 // covers: GS-100
 TEST(gen_server_report, a_client_that_is_dead_or_none_is_said) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     struct waits {
       struct ask {
         using reply = int;
@@ -131,7 +131,7 @@ TEST(gen_server_report, a_client_that_is_dead_or_none_is_said) {
 }
 // covers: GS-101
 TEST(gen_server_report, a_kill_or_an_untrapped_exit_is_not_reported) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     for (otp::exit_reason why : {otp::exit_reason(otp::reason::kill), otp::exit_reason("storm")}) {
       auto s = gen_server::start_monitor<subject>().value();
       otp::exit(s.server, why);
@@ -153,7 +153,7 @@ TEST(gen_server_report, a_kill_or_an_untrapped_exit_is_not_reported) {
 
 // covers: GS-102
 TEST(gen_server_report, a_failed_init_is_a_crash_report_only) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     EXPECT_FALSE(gen_server::start<told>({}, told::what::raise));
     EXPECT_EQ(events.one("crash").field("in"), "init");
     EXPECT_FALSE(gen_server::start<told>({}, told::what::stop));
@@ -187,7 +187,7 @@ struct talkative {
 
 // covers: GS-103
 TEST(gen_server_report, is_written_on_one_line_or_several_and_within_limits) {
-  for_seeds_with_journal(3, [](event_journal& events) {
+  for_seeds_with_journal(3, [](event_log& events) {
     auto t = gen_server::start_monitor<talkative>({.spawn = {.label = "the talker"}}).value();
     otp::cast(t.server, talkative::bang{});
     reason_of(t.monitor);
@@ -235,7 +235,7 @@ struct secretive {
 
 // covers: GS-104
 TEST(gen_server_report, format_status_rewrites_what_queries_and_reports_show) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     auto s = gen_server::start_monitor<secretive>({}, secretive::mode::rewrite).value();
     otp::server_status status = otp::sys::get_status(s.server);
     EXPECT_EQ(status.state, "password ****");
@@ -254,7 +254,7 @@ TEST(gen_server_report, format_status_rewrites_what_queries_and_reports_show) {
 }
 // covers: GS-105
 TEST(gen_server_report, a_format_status_that_fails_leaves_a_note_and_a_server_unharmed) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     for (auto mode : {secretive::mode::fail, secretive::mode::exit}) {
       auto s = gen_server::start_monitor<secretive>({}, mode).value();
       otp::server_status status = otp::sys::get_status(s.server);

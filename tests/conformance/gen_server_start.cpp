@@ -171,7 +171,7 @@ TEST(gen_server_start, stop_normal_in_init_is_an_error_too) {
 
 // covers: GS-008
 TEST(gen_server_start, an_init_error_is_returned_while_the_server_ends_normally) {
-  for_seeds_with_journal(20, [](event_journal& events) {
+  for_seeds_with_journal(20, [](event_log& events) {
     EXPECT_EQ(gen_server::start_link<told>({}, told::what::error).error(), otp::exit_reason("not today"));
     otp::trap_exit(true);
     EXPECT_EQ(gen_server::start_link<told>({}, told::what::error).error(), otp::exit_reason("not today"));
@@ -337,7 +337,7 @@ TEST(gen_server_start, a_monitor_among_the_spawn_options_is_a_bad_argument) {
 
 // covers: GS-022
 TEST(gen_server_start, takes_debug_options_and_reports_wrong_ones) {
-  for_seeds_with_journal(10, [](event_journal& events) {
+  for_seeds_with_journal(10, [](event_log& events) {
     auto made = gen_server::start<collector>({.debug = {"log", "trace", "statistics", "nonsense"}}).value();
     EXPECT_EQ(otp::call(made, collector::get{}).size(), 0U);
     otp::event e = events.one("bad_debug_option");

@@ -12,48 +12,14 @@ namespace conformance {
 
 using otp::reason::calling_self;
 using otp::reason::no_reply;
+using tests::event_log;
 
-/// Keeps events whole.
-class event_journal final : public otp::event_listener {
- public:
-  void on_event(const otp::event& e) override {
-    std::lock_guard lock(lock_);
-    seen_.push_back(e);
-  }
-  std::vector<otp::event> of(std::string_view what) const {
-    std::lock_guard lock(lock_);
-    std::vector<otp::event> found;
-    for (auto& e : seen_)
-      if (e.what == what) found.push_back(e);
-    return found;
-  }
-  std::size_t count(std::string_view what) const { return of(what).size(); }
-  /// The only event of a kind.
-  otp::event one(std::string_view what) const {
-    auto found = of(what);
-    EXPECT_EQ(found.size(), 1U) << what;
-    return found.empty() ? otp::event{} : found.front();
-  }
-  /// The kinds of all events about a process, in order.
-  std::vector<std::string> about(otp::pid process) const {
-    std::lock_guard lock(lock_);
-    std::vector<std::string> kinds;
-    for (auto& e : seen_)
-      if (e.process == process) kinds.emplace_back(e.what);
-    return kinds;
-  }
-
- private:
-  mutable std::mutex lock_;
-  std::vector<otp::event> seen_;
-};
-
-/// Runs the body once under each of n seeds, with a fresh event_journal.
+/// Runs the body once under each of n seeds, with a fresh event_log.
 template <class F>
 void for_seeds_with_journal(unsigned n, F&& body) {
   for (unsigned seed = 1; seed <= n; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    event_journal events;
+    event_log events;
     seeded([&] { body(events); }, seed, {.listener = &events});
     if (::testing::Test::HasFailure()) return;
   }

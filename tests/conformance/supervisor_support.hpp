@@ -16,28 +16,9 @@ inline void PrintTo(const child_id& id, std::ostream* out) { *out << id.to_strin
 
 namespace conformance {
 
-using strings = std::vector<std::string>;
-
-/// What happened, in order. Copies write to the same list: children may outlive the test's body.
-class journal {
- public:
-  void add(std::string line) const {
-    std::lock_guard lock(shared_->lock);
-    shared_->lines.push_back(std::move(line));
-  }
-  /// What was added since the last look.
-  strings take() const {
-    std::lock_guard lock(shared_->lock);
-    return std::exchange(shared_->lines, {});
-  }
-
- private:
-  struct state {
-    std::mutex lock;
-    strings lines;
-  };
-  std::shared_ptr<state> shared_ = std::make_shared<state>();
-};
+using tests::event_log;
+using tests::journal;
+using tests::strings;
 
 /// A child that writes down its start and its end. It traps exits, so that its end is told by terminate.
 struct unit {
@@ -106,31 +87,6 @@ inline strings ids_of(const otp::supervisor_ref& sup) {
   for (auto& child : otp::supervisor::which_children(sup)) ids.push_back(child.id.to_string());
   return ids;
 }
-
-/// Keeps whole events.
-class event_log final : public otp::event_listener {
- public:
-  void on_event(const otp::event& e) override {
-    std::lock_guard lock(lock_);
-    seen_.push_back(e);
-  }
-  std::vector<otp::event> of(std::string_view what) const {
-    std::lock_guard lock(lock_);
-    std::vector<otp::event> some;
-    for (auto& e : seen_)
-      if (e.what == what) some.push_back(e);
-    return some;
-  }
-  std::size_t count(std::string_view what) const { return of(what).size(); }
-  void clear() {
-    std::lock_guard lock(lock_);
-    seen_.clear();
-  }
-
- private:
-  mutable std::mutex lock_;
-  std::vector<otp::event> seen_;
-};
 
 /// A body under a trapping process: a supervisor that gives up does not take the test with it.
 template <class F>

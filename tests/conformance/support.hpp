@@ -1,5 +1,7 @@
 // What the conformance tests share: the two engines, short forms for waiting in a process, and a quiet listener.
 #pragma once
+#include "common.hpp"
+
 #include <otp/receive.hpp>
 #include <otp/testing.hpp>
 #include <otp/timer.hpp>
@@ -14,17 +16,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-// How failing tests show them.
-namespace otp {
-inline void PrintTo(const pid& p, std::ostream* out) { *out << p.to_string(); }
-inline void PrintTo(const ref& r, std::ostream* out) { *out << r.to_string(); }
-inline void PrintTo(const term& t, std::ostream* out) { *out << t.to_string(); }
-inline void PrintTo(const exit_reason& r, std::ostream* out) { *out << r.to_string(); }
-namespace reason {
-inline void PrintTo(const constant& r, std::ostream* out) { *out << exit_reason(r).to_string(); }
-}  // namespace reason
-}  // namespace otp
 
 namespace conformance {
 

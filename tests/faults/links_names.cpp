@@ -240,7 +240,7 @@ TEST(registering_a_dead_process_or_a_second_name, is_an_error) {
 
 // covers: C08
 TEST(odd_names, are_taken_or_refused_by_the_rule_and_always_shown_escaped) {
-  collector events;
+  event_log events;
   otp::runtime_options o;
   o.listener = &events;
   for_seeds(
@@ -282,7 +282,7 @@ TEST(odd_names, are_taken_or_refused_by_the_rule_and_always_shown_escaped) {
           });
           reason_of(m);
           ASSERT_EQ(events.count("crash"), 1U);
-          std::string line = events.all("crash")[0].to_string();
+          std::string line = events.of("crash")[0].to_string();
           for (char c : line) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << line;
           EXPECT_FALSE(otp::whereis(name)) << "free again";
           otp::register_name(name, otp::self());

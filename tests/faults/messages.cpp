@@ -87,7 +87,7 @@ TEST(ten_million_messages_to_a_process_that_never_reads, raise_an_alarm_and_are_
     auto [victim, m] = otp::spawn_monitor([] { otp::sleep(otp::infinity); });
     for (int i = 0; i < count; ++i) otp::send(victim, tracked(i));
     ASSERT_TRUE(eventually_here([&] { return p.events().count("mailbox_alarm") > 0; }));
-    auto alarm = p.events().all("mailbox_alarm")[0];
+    auto alarm = p.events().of("mailbox_alarm")[0];
     EXPECT_EQ(alarm.process, victim);
     EXPECT_GT(std::stoll(std::string(alarm.field("messages"))), 100'000);
     EXPECT_EQ(alarm.field("setting"), "mailbox_alarm");
@@ -300,7 +300,7 @@ struct destructor_bomb {
 
 // covers: B05
 TEST(a_message_whose_copy_throws, gives_the_sender_the_exception_and_queues_nothing) {
-  collector events;
+  event_log events;
   otp::runtime_options o;
   o.listener = &events;
   for_seeds(

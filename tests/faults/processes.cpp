@@ -141,7 +141,7 @@ TEST(a_process_that_throws, keeps_a_huge_or_broken_text_and_shows_it_cut_and_esc
     EXPECT_NE(shown.find("\\xff"), std::string::npos);
   });
   ASSERT_TRUE(p.events().wait("crash"));
-  for (auto& e : p.events().all("crash")) {
+  for (auto& e : p.events().of("crash")) {
     std::string line = e.to_string();
     EXPECT_LT(line.size(), 2000U);
     for (char c : line) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
@@ -381,7 +381,7 @@ TEST(kill, reaches_a_process_that_another_worker_runs) {
 
 // covers: A13
 TEST(a_kill_that_is_swallowed, is_raised_at_every_wait_and_after_the_third_the_process_is_abandoned) {
-  collector events;
+  event_log events;
   otp::runtime_options o;
   o.listener = &events;
   for_seeds(
@@ -407,7 +407,7 @@ TEST(a_kill_that_is_swallowed, is_raised_at_every_wait_and_after_the_third_the_p
         EXPECT_EQ(otp::now(), started) << "it need not wait for kill_budget";
         EXPECT_FALSE(otp::whereis("stubborn"));
         EXPECT_FALSE(otp::is_alive(p));
-        auto reports = events.all("abandoned");
+        auto reports = events.of("abandoned");
         ASSERT_EQ(reports.size(), 1U);
         EXPECT_EQ(reports[0].process, p);
         EXPECT_NE(reports[0].name.find("stubborn"), std::string::npos) << reports[0].name;

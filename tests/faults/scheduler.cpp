@@ -114,7 +114,7 @@ TEST(a_handler_that_never_returns, is_reported_with_all_that_is_known_and_others
       return p.events().count("stalled") > 0;
     }));
     EXPECT_GT(served, 5);
-    auto report = p.events().all("stalled")[0];
+    auto report = p.events().of("stalled")[0];
     EXPECT_EQ(report.process, server.pid());
     EXPECT_NE(report.name.find("the spinner"), std::string::npos) << report.name;
     EXPECT_NE(report.name.find("spinner)"), std::string::npos) << "the type: " << report.name;
@@ -160,7 +160,7 @@ TEST(a_handler_that_blocks, is_reported_unless_it_blocks_in_the_helper) {
     });
     spin_until(taken);
     ASSERT_TRUE(eventually_here([&] { return p.events().count("stalled") > 0; }));
-    EXPECT_EQ(p.events().all("stalled")[0].process, blocked.pid);
+    EXPECT_EQ(p.events().of("stalled")[0].process, blocked.pid);
     EXPECT_EQ(otp::call(other, ping{8}), 8);
     pipe.open();
     EXPECT_EQ(reason_of(blocked.monitor), otp::reason::normal);
@@ -206,12 +206,12 @@ TEST(as_many_blocked_handlers_as_workers, are_reported_and_a_spare_worker_runs_t
   for (pid s : sleepers) p.rt().send(s, go{});
   ASSERT_TRUE(eventually([&] {
     std::set<std::string> stalled;
-    for (auto& e : p.events().all("stalled")) stalled.insert(std::string(e.field("worker")));
+    for (auto& e : p.events().of("stalled")) stalled.insert(std::string(e.field("worker")));
     return static_cast<int>(stalled.size()) >= workers;
   }));
   EXPECT_EQ(woken, 0) << "a suspended stack stays with its worker";
   std::string listed;
-  for (auto& e : p.events().all("stalled")) listed += std::string(e.field("waiting_behind_it")) + " ";
+  for (auto& e : p.events().of("stalled")) listed += std::string(e.field("waiting_behind_it")) + " ";
   for (pid s : sleepers) EXPECT_NE(listed.find(s.to_string()), std::string::npos) << s.to_string() << " in " << listed;
   pipe.open(workers);
   EXPECT_TRUE(eventually([&] { return woken == 8 && p.rt().counters().processes == 0; }));
@@ -297,7 +297,7 @@ TEST(stop, unwinds_a_hundred_thousand_processes_that_wait_in_calls) {
 TEST(stop, ends_in_time_and_lists_who_does_not_come_back) {
   // In a child: the thread that does not come back stays for ever.
   auto child = in_child([] {
-    collector events;
+    event_log events;
     otp::runtime_options o;
     o.workers = 2;
     o.listener = &events;
@@ -357,7 +357,7 @@ TEST(stop, ends_in_time_and_lists_who_does_not_come_back) {
 TEST(a_runtime, starts_and_stops_a_thousand_times_in_one_program) {
   constexpr int rounds = load(1000, 1000, 100);
   baseline before;
-  collector events;
+  event_log events;
   std::size_t early = 0;
   for (int round = 0; round < rounds; ++round) {
     otp::runtime_options o;
@@ -391,7 +391,7 @@ TEST(a_runtime, starts_and_stops_a_thousand_times_in_one_program) {
 
 // covers: A20
 TEST(the_api_outside_of_processes, answers_or_says_what_to_do) {
-  collector events;
+  event_log events;
   auto all_refuse = [](const char* where) {
     SCOPED_TRACE(where);
     pid nobody(77);

@@ -98,7 +98,7 @@ TEST(an_unknown_message, a_hundred_thousand_times_is_survived_and_told_with_a_li
     EXPECT_EQ(otp::call(s, small_server::ask{}), 1);
   });
   std::uint64_t shown = 0, left_out = 0;
-  for (auto& e : p.events().all("unhandled_message")) {
+  for (auto& e : p.events().of("unhandled_message")) {
     ++shown;
     left_out += e.left_out;
     EXPECT_EQ(e.process, s.pid());
@@ -125,14 +125,14 @@ struct sore_loser {
 
 // covers: E03
 TEST(an_exception_in_terminate, is_reported_and_the_reason_stays_the_first_one) {
-  collector events;
+  event_log events;
   for_seeds(10,
             [&] {
               events.clear();
               auto s = gen_server::start_monitor<sore_loser>({}, sore_loser::way::raise).value();
               EXPECT_EQ(otp::try_call(s.server, sore_loser::end{"first"}).error().cause(), exit_reason("first"));
               EXPECT_EQ(reason_of(s.monitor), exit_reason("first"));
-              auto reports = events.all("terminate_failed");
+              auto reports = events.of("terminate_failed");
               ASSERT_EQ(reports.size(), 1U);
               EXPECT_EQ(reports[0].process, s.server.pid());
               EXPECT_EQ(reports[0].reason, reason::error("std::logic_error", "in terminate"));

@@ -25,28 +25,6 @@ using otp::reason::shutdown;
 
 namespace {
 
-using strings = std::vector<std::string>;
-
-// What happened, in order; copies write to the same list.
-class journal {
- public:
-  void add(std::string line) const {
-    std::lock_guard lock(shared_->lock);
-    shared_->lines.push_back(std::move(line));
-  }
-  strings take() const {
-    std::lock_guard lock(shared_->lock);
-    return std::exchange(shared_->lines, {});
-  }
-
- private:
-  struct state {
-    std::mutex lock;
-    strings lines;
-  };
-  std::shared_ptr<state> shared_ = std::make_shared<state>();
-};
-
 [[noreturn]] void rest() {
   for (;;) otp::receive(otp::when([](const std::monostate&) { return false; }, [](const std::monostate&) {}));
 }
@@ -267,7 +245,7 @@ TEST(fault_supervisors, when_a_supervisor_is_killed_all_its_descendants_end) {
 
 // covers: D11
 TEST(fault_supervisors, a_child_that_is_exiting_by_itself_is_terminated_once_and_keeps_its_reason) {
-  collector events;
+  event_log events;
   otp::runtime_options options;
   options.listener = &events;
   struct end {
@@ -304,7 +282,7 @@ TEST(fault_supervisors, a_child_that_is_exiting_by_itself_is_terminated_once_and
               ASSERT_TRUE(done);
               EXPECT_EQ(why, e.why);
               EXPECT_EQ(lines, (strings{"asked child", "-child " + e.why.to_string()}));
-              auto reports = events.all("shutdown_error");
+              auto reports = events.of("shutdown_error");
               ASSERT_EQ(reports.size(), e.odd ? 1U : 0U);
               if (e.odd) {
                 EXPECT_EQ(reports[0].reason, e.why);
@@ -327,7 +305,7 @@ TEST(fault_supervisors, a_child_that_is_exiting_by_itself_is_terminated_once_and
 
 // covers: D11
 TEST(fault_supervisors, the_end_of_a_child_that_the_supervisor_has_not_looked_at_is_no_noproc) {
-  collector events;
+  event_log events;
   otp::runtime_options options;
   options.listener = &events;
   for_seeds(
@@ -350,7 +328,7 @@ TEST(fault_supervisors, the_end_of_a_child_that_the_supervisor_has_not_looked_at
         otp::sys::resume(sup);
         EXPECT_EQ(reason_of(asked), normal);
         EXPECT_EQ(log.take(), strings{"-child \"own\""});
-        auto reports = events.all("shutdown_error");
+        auto reports = events.of("shutdown_error");
         ASSERT_EQ(reports.size(), 1U);
         EXPECT_EQ(reports[0].reason, exit_reason("own"));
         EXPECT_EQ(otp::supervisor::count_children(sup).active, 0U);
@@ -454,7 +432,7 @@ otp::supervisor_spec hangs_at(const journal& log, otp::child_spec last) {
 
 // covers: D15
 TEST(fault_supervisors, a_start_that_does_not_end_has_its_shutdown_time_when_the_tree_is_stopped) {
-  collector events;
+  event_log events;
   otp::runtime_options options;
   options.listener = &events;
   for_seeds(
@@ -483,7 +461,7 @@ TEST(fault_supervisors, a_start_that_does_not_end_has_its_shutdown_time_when_the
           EXPECT_EQ(otp::now() - begin, patience);
           EXPECT_EQ(log.take(), strings{"-first shutdown"});
           bool named = false;
-          for (auto& e : events.all("start_error")) named = named || e.field("id") == "\"endless\"";
+          for (auto& e : events.of("start_error")) named = named || e.field("id") == "\"endless\"";
           EXPECT_TRUE(named);
         }
       },
@@ -511,7 +489,7 @@ TEST(fault_supervisors, a_runtime_stops_by_its_deadline_and_names_the_child_whos
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
     EXPECT_TRUE(report.clean());
     bool named = false;
-    for (auto& e : p.events().all("start_error")) named = named || e.field("id") == "\"patient\"";
+    for (auto& e : p.events().of("start_error")) named = named || e.field("id") == "\"patient\"";
     EXPECT_TRUE(named);
     EXPECT_EQ(log.take(), (strings{"+first", "-first shutdown"}));
   }
@@ -535,7 +513,7 @@ TEST(fault_supervisors, a_runtime_stops_by_its_deadline_and_names_the_child_whos
     std::thread later([&] {
       // Not before the inner supervisor was given up: what it does from then on no longer matters.
       eventually([&] {
-        for (auto& e : p.events().all("abandoned"))
+        for (auto& e : p.events().of("abandoned"))
           if (e.field("cause").find("deaf") != std::string::npos) return true;
         return false;
       });

@@ -53,45 +53,6 @@ void spin_until(const std::atomic<bool>& taken) {
     }
 }
 
-// ---- collector ---------------------------------------------------------------------------------------------------
-
-void collector::on_event(const otp::event& e) {
-  std::lock_guard lock(lock_);
-  events_.push_back(e);
-  changed_.notify_all();
-}
-
-std::vector<otp::event> collector::all() const {
-  std::lock_guard lock(lock_);
-  return events_;
-}
-
-std::vector<otp::event> collector::all(std::string_view what) const {
-  std::vector<otp::event> some;
-  for (auto& e : all())
-    if (e.what == what) some.push_back(e);
-  return some;
-}
-
-std::optional<otp::event> collector::wait(std::string_view what, std::chrono::seconds deadline) const {
-  std::unique_lock lock(lock_);
-  std::optional<otp::event> found;
-  changed_.wait_for(lock, deadline, [&] {
-    for (auto& e : events_)
-      if (e.what == what) {
-        found = e;
-        return true;
-      }
-    return false;
-  });
-  return found;
-}
-
-void collector::clear() {
-  std::lock_guard lock(lock_);
-  events_.clear();
-}
-
 // ---- what a program holds ----------------------------------------------------------------------------------------
 
 namespace {
@@ -205,7 +166,7 @@ void in_real_time(const std::function<void()>& body, otp::runtime_options option
 }
 
 void for_seeds(int count, const std::function<void()>& body, otp::runtime_options options) {
-  static collector nobody;
+  static event_log nobody;
   if (!options.listener) options.listener = &nobody;
   for (int seed = 1; seed <= count; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

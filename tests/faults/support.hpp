@@ -1,6 +1,7 @@
 // What the fault tests share: programs in real and in virtual time that must leave nothing behind, a listener that
 // keeps what was reported, and children for faults that end a program.
 #pragma once
+#include "common.hpp"
 #include "runtime/context.hpp"
 
 #include <otp/process.hpp>
@@ -22,18 +23,12 @@
 #include <string>
 #include <vector>
 
-// How failing tests show them.
-namespace otp {
-inline void PrintTo(const pid& p, std::ostream* out) { *out << p.to_string(); }
-inline void PrintTo(const exit_reason& r, std::ostream* out) { *out << r.to_string(); }
-namespace reason {
-inline void PrintTo(const constant& r, std::ostream* out) { *out << exit_reason(r).to_string(); }
-}  // namespace reason
-}  // namespace otp
-
 namespace faults {
 
 using namespace std::chrono_literals;
+using tests::event_log;
+using tests::journal;
+using tests::strings;
 
 inline constexpr bool asan = otp::detail::with_address_sanitizer;
 inline constexpr bool tsan = otp::detail::with_thread_sanitizer;
@@ -54,23 +49,6 @@ bool eventually_here(const std::function<bool()>& so, std::chrono::seconds deadl
 /// Spins, without giving the worker up, until another worker (or a spare one) has taken the process that sets it. So
 /// the caller's stack does not wait behind that process.
 void spin_until(const std::atomic<bool>& taken);
-
-/// Keeps every event.
-class collector final : public otp::event_listener {
- public:
-  void on_event(const otp::event& e) override;
-  std::vector<otp::event> all() const;
-  std::vector<otp::event> all(std::string_view what) const;
-  std::size_t count(std::string_view what) const { return all(what).size(); }
-  /// The first one of a kind; waits for it. None after the deadline.
-  std::optional<otp::event> wait(std::string_view what, std::chrono::seconds deadline = 60s) const;
-  void clear();
-
- private:
-  mutable std::mutex lock_;
-  mutable std::condition_variable changed_;
-  std::vector<otp::event> events_;
-};
 
 // ---- what a program holds ----------------------------------------------------------------------------------------
 
@@ -117,13 +95,13 @@ class program {
   /// Runs `body` as a process and expects it to end `normal`.
   void run(const std::function<void()>& body);
   otp::runtime& rt() { return *rt_; }
-  collector& events() { return events_; }
+  event_log& events() { return events_; }
   /// For tests that leave something behind on purpose.
   otp::stop_report stop(otp::duration budget = 30s);
 
  private:
   baseline before_;
-  collector events_;
+  event_log events_;
   std::optional<otp::runtime> rt_;
   bool stopped_ = false;
 };

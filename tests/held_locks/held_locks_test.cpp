@@ -26,7 +26,7 @@ struct go {};
 
 otp::event only_report(program& p) {
   EXPECT_EQ(p.events().count("lock_held_across_wait"), 1U);
-  auto all = p.events().all("lock_held_across_wait");
+  auto all = p.events().of("lock_held_across_wait");
   return all.empty() ? otp::event{} : all[0];
 }
 
