@@ -114,8 +114,10 @@ visited visit_within(runtime_core& core, nanos patience, pid who, void (*look)(p
     process& host;
     attention after;
     ~held() { host.attention.store(after, std::memory_order_release); }  // also when `look` throws
-  } visitor{*p, p->attention.exchange(attention::hold)};  // a visitor that comes late leaves the fence up
-  heavy_barrier();                                        // the cold side of runtime_section's light_barrier
+  };
+  // What was there comes back: who looks at a process that was given up meanwhile leaves its fence where it is.
+  held visitor{*p, p->attention.exchange(attention::hold)};
+  heavy_barrier();  // the cold side of runtime_section's light_barrier
   nanos deadline = never;
   for (unsigned looks = 0; p->phase.load(std::memory_order_acquire) == phase::in_runtime; ++looks) {
     if (looks == 100 && patience != never) deadline = scheduler::machine_now() + patience;

@@ -28,12 +28,12 @@ envelope_pool* pool_of(std::size_t size) noexcept {
   return w && w->local ? &static_cast<worker_local*>(w->local)->envelopes : nullptr;
 }
 
-}  // namespace
-
 // Blocks of a class are all of one size, whether a pool was at hand or not.
-static std::size_t block_size(std::size_t size) noexcept {
+std::size_t block_size(std::size_t size) noexcept {
   return size > envelope_pool::largest ? size : envelope_pool::class_of(size) * envelope_pool::step;
 }
+
+}  // namespace
 
 void* envelope_memory(std::size_t size) {
   if (envelope_pool* pool = pool_of(size))

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -26,11 +27,12 @@ struct stop_bell {
   std::atomic<bool> rings{false};  // for SIGTERM and SIGINT
 };
 
+constexpr int handled[] = {SIGTERM, SIGINT, SIGPIPE};
 constexpr std::size_t runs_max = 16;
 std::array<stop_bell, runs_max> bells;
-bool bell_taken[runs_max] = {};  // guarded by bells_lock
-unsigned runs = 0;               // that want signals; guarded by bells_lock
-struct sigaction outer[3];       // of SIGTERM, SIGINT and SIGPIPE; guarded by bells_lock
+bool bell_taken[runs_max] = {};              // guarded by bells_lock
+unsigned runs = 0;                           // that want signals; guarded by bells_lock
+struct sigaction outer[std::size(handled)];  // what was there before ours; guarded by bells_lock
 constinit std::mutex bells_lock;
 constinit std::atomic<bool> asked{false};  // a signal has come
 
@@ -44,8 +46,6 @@ void on_stop_signal(int signal) {
 
 void on_broken_pipe(int) {}  // the write says EPIPE
 
-constexpr int handled[] = {SIGTERM, SIGINT, SIGPIPE};
-
 // The semaphore that a run() sleeps on, and its part in the handlers.
 class bell {
  public:
@@ -53,7 +53,8 @@ class bell {
     std::lock_guard lock(bells_lock);
     for (; at_ < runs_max && bell_taken[at_]; ++at_) {
     }
-    if (at_ == runs_max) throw bad_argument("run: too many programs run at once in this process; the limit is 16");
+    if (at_ == runs_max)
+      throw bad_argument("run: too many programs run at once in this process; the limit is " + unsigned_text(runs_max));
     bell_taken[at_] = true;
     ::sem_init(&bells[at_].posted, 0, 0);
     if (!signals_) return;
@@ -90,7 +91,7 @@ class bell {
  private:
   static void install() {
     asked.store(false);
-    for (int i = 0; i < 3; ++i) {
+    for (std::size_t i = 0; i < std::size(handled); ++i) {
       struct sigaction ours{};
       ours.sa_handler = handled[i] == SIGPIPE ? on_broken_pipe : on_stop_signal;
       ours.sa_flags = SA_RESTART;
@@ -101,7 +102,7 @@ class bell {
     }
   }
   static void restore() {
-    for (int i = 0; i < 3; ++i) {
+    for (std::size_t i = 0; i < std::size(handled); ++i) {
       struct sigaction now{};
       ::sigaction(handled[i], nullptr, &now);
       if (now.sa_handler == on_stop_signal || now.sa_handler == on_broken_pipe)

@@ -133,7 +133,6 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   }
   pid me = p.self();
   runtime_section::enter(p);
-  p.body = nullptr;
   end_process(core, p, why);
   // The place is nobody's from here on; everything is left as the next tenant expects to find it.
   mailbox_account* account = p.account.exchange(nullptr);

@@ -4,8 +4,10 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <thread>
 
 using otp::detail::usable_cpus;
@@ -16,8 +18,8 @@ namespace {
 class machine {
  public:
   machine() {
-    char name[] = "/tmp/otp-cpus-XXXXXX";
-    root_ = ::mkdtemp(name);
+    root_ = std::filesystem::temp_directory_path() / "otp-cpus-XXXXXX";
+    if (!::mkdtemp(root_.data())) throw std::system_error(errno, std::generic_category(), root_);
   }
   ~machine() { std::filesystem::remove_all(root_); }
   machine(const machine&) = delete;

@@ -16,18 +16,20 @@ struct thread_slots {
 };
 [[gnu::tls_model("initial-exec")]] extern constinit thread_local thread_slots the_thread_slots;
 
-[[gnu::always_inline]] inline thread_slots& here() noexcept {
+[[gnu::always_inline]] inline thread_slots& this_thread_slots() noexcept {
   thread_slots* address = &the_thread_slots;
   asm volatile("" : "+r"(address));
   return *address;
 }
 
 /// The worker that the calling OS thread is; null on every other thread.
-inline void* current_worker_raw() noexcept { return here().worker; }
-inline void set_current_worker_raw(void* worker) noexcept { here().worker = worker; }
+inline void* current_worker_raw() noexcept { return this_thread_slots().worker; }
+inline void set_current_worker_raw(void* worker) noexcept { this_thread_slots().worker = worker; }
 
 /// The thread_signal_stack of the calling OS thread, or null.
-inline void* current_signal_stack_raw() noexcept { return here().signal_stack; }
-inline void set_current_signal_stack_raw(void* signal_stack) noexcept { here().signal_stack = signal_stack; }
+inline void* current_signal_stack_raw() noexcept { return this_thread_slots().signal_stack; }
+inline void set_current_signal_stack_raw(void* signal_stack) noexcept {
+  this_thread_slots().signal_stack = signal_stack;
+}
 
 }  // namespace otp::detail

@@ -1,0 +1,121 @@
+// The memory of envelopes: what a worker keeps of it, and that any message finds its way through it.
+#include "process/envelope_pool.hpp"
+
+#include "runtime/context.hpp"
+
+#include <otp/receive.hpp>
+#include <otp/runtime.hpp>
+#include <otp/testing.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <set>
+
+namespace otp::detail {
+namespace {
+
+void* block(std::size_t size_class) { return ::operator new(size_class * envelope_pool::step); }
+
+TEST(envelope_pool, gives_back_what_it_was_given_class_by_class) {
+  envelope_pool pool;
+  EXPECT_EQ(pool.take(1), nullptr);
+  void* small = block(1);
+  void* large = block(8);
+  EXPECT_TRUE(pool.give(small, 1));
+  EXPECT_TRUE(pool.give(large, 8));
+  EXPECT_EQ(pool.take(2), nullptr);
+  EXPECT_EQ(pool.take(1), small);
+  EXPECT_EQ(pool.take(1), nullptr);
+  EXPECT_EQ(pool.take(8), large);
+  ::operator delete(small);
+  ::operator delete(large);
+}
+
+TEST(envelope_pool, is_full_at_its_limit_whatever_the_class_and_has_room_again_after_a_take) {
+  envelope_pool pool;
+  std::size_t kept = 0;
+  std::size_t size_class = 1;
+  void* next = block(size_class);
+  while (pool.give(next, size_class)) {
+    kept += size_class * envelope_pool::step;
+    size_class = size_class % 8 + 1;
+    next = block(size_class);
+  }
+  ::operator delete(next);  // refused, so still ours
+  EXPECT_LE(kept, envelope_pool::kept_max);
+  EXPECT_GT(kept + size_class * envelope_pool::step, envelope_pool::kept_max);
+  void* taken = pool.take(8);
+  ASSERT_NE(taken, nullptr);
+  EXPECT_TRUE(pool.give(taken, 8));
+  pool.trim();
+  for (std::size_t c = 1; c <= 8; ++c) EXPECT_EQ(pool.take(c), nullptr);
+  void* again = block(8);
+  EXPECT_TRUE(pool.give(again, 8));
+}
+
+template <std::size_t Bytes>
+struct sized {
+  std::array<std::uint8_t, Bytes> bytes{};
+};
+struct alignas(64) aligned {
+  int value = 0;
+};
+
+template <std::size_t Bytes>
+void there_and_back(pid echo) {
+  sized<Bytes> sent;
+  sent.bytes.fill(static_cast<std::uint8_t>(Bytes));
+  send(echo, sent);
+  receive([&](const sized<Bytes>& got) { EXPECT_EQ(got.bytes, sent.bytes); });
+}
+
+TEST(envelopes, of_every_size_and_alignment_arrive_as_they_were_sent) {
+  otp::testing::run({}, [] {
+    pid me = self();
+    pid echo = spawn([me] {
+      for (;;)
+        receive([&](const sized<1>& m) { send(me, m); }, [&](const sized<31>& m) { send(me, m); },
+                [&](const sized<32>& m) { send(me, m); }, [&](const sized<200>& m) { send(me, m); },
+                [&](const sized<224>& m) { send(me, m); }, [&](const sized<225>& m) { send(me, m); },
+                [&](const sized<5000>& m) { send(me, m); },
+                [&](const aligned& m) {
+                  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&m) % alignof(aligned), 0U);
+                  send(me, m);
+                });
+    });
+    for (int round = 0; round < 3; ++round) {
+      there_and_back<1>(echo);
+      there_and_back<31>(echo);
+      there_and_back<32>(echo);
+      there_and_back<200>(echo);
+      there_and_back<224>(echo);
+      there_and_back<225>(echo);
+      there_and_back<5000>(echo);
+      send(echo, aligned{round});
+      receive([&](const aligned& m) {
+        EXPECT_EQ(m.value, round);
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&m) % alignof(aligned), 0U);
+      });
+    }
+    exit(echo, reason::kill);
+  });
+}
+
+TEST(envelopes, are_made_of_memory_that_the_worker_has_kept) {
+  if (with_address_sanitizer || with_thread_sanitizer) GTEST_SKIP() << "nothing is kept under a sanitizer: rule 3";
+  otp::testing::run({}, [] {
+    std::set<const void*> places;
+    for (int i = 0; i < 100; ++i) {
+      send(self(), sized<100>{});
+      receive([&](const sized<100>& m) { places.insert(&m); });
+    }
+    EXPECT_LE(places.size(), 2U);
+  });
+}
+
+}  // namespace
+}  // namespace otp::detail
