@@ -4,6 +4,7 @@
 #include <otp/sys.hpp>
 
 #include "behaviours/system_request.hpp"
+#include "process/runtime_core.hpp"
 
 #include <fmt/format.h>
 
@@ -220,7 +221,7 @@ void server_core::receive(envelope* e) {
 void server_core::dispatch(envelope* e) {
   if (rare_ && own_timer(e)) return;
   if (e->type->kind == signal::request) return run_request(static_cast<request_envelope*>(e));
-  if (e->type->kind == signal::reply) {
+  if (e->type->kind == signal::reply) [[unlikely]] {
     auto* r = static_cast<request_envelope*>(e);
     if (r->let_go || r->references.load(std::memory_order_acquire) == 1) {
       if (holds_reply(*r)) count_late_reply(*r);
@@ -232,7 +233,7 @@ void server_core::dispatch(envelope* e) {
   if (e->type->kind != signal::cast) return run_info(e);
   auto& type = static_cast<const server_envelope_type&>(*e->type);
   if (type.server != &type_) return unhandled(e, "sent to a server of another type");
-  count_handled();
+  count_on(*scheduler::current(), counter::handled);
   run(type.run, e);
 }
 
@@ -266,25 +267,31 @@ void server_core::run(runner r, envelope* e) {
   const envelope_type& type = *e->type;
   bool taken = r == type_.any_info && type_.any_info_owns;
   turn t;
+  process& p = *current_process();
   doing_.store(type.record, std::memory_order_relaxed);
   bool handled = false;
-  auto failed = guard([&] {
+  auto failed = guarded(p, [&] {
     call_handler(t, r, server(), e);
     handled = true;
     if (!taken && !t.stops()) destroy(std::exchange(e, nullptr));
   });
   doing_.store(nullptr, std::memory_order_relaxed);
-  if (!failed && !t.stops()) [[likely]] {
-    if (!being_ended()) apply(t, {});
-    return;
-  }
+  if (failed || t.stops()) [[unlikely]]
+    return end_run(t, type, taken ? nullptr : e, handled, std::move(failed));
+  if ((t.step || rare_) && !p.dying) [[unlikely]]
+    apply(t, {});
+}
+
+// The handler stops the server or has failed. `left` is the message, unless it is gone.
+void server_core::end_run(turn& t, const envelope_type& type, envelope* left, bool handled,
+                          std::optional<exit_reason> failed) {
   if (failed) t.step.reset();
   std::string text(name_of(type));
   if (handled && failed) {
     text += " (its destructor failed)";
-  } else if (!taken) {
-    if (!being_ended()) text = text_of_payload(type, *e);
-    if (auto broken = guard([&] { destroy(e); }); broken && !failed) {
+  } else if (left) {
+    if (!being_ended()) text = text_of_payload(type, *left);
+    if (auto broken = guard([&] { destroy(left); }); broken && !failed) {
       failed = std::move(broken);
       text = std::string(name_of(type)) + " (its destructor failed)";
     }
@@ -347,13 +354,10 @@ bool server_core::discard(envelope* e, const char* what) {
 
 void server_core::run_request(request_envelope* r) {
   auto& type = static_cast<const server_envelope_type&>(*r->type);  // the envelope's changes when it is answered
-  if (type.server != &type_) {
-    count_unhandled();
-    exit_reason why(exit_reason::kind::bad_server_type, "the caller takes it for a " + std::string(type.server->name) +
-                                                            ", but a " + std::string(type_.name) + " runs there");
-    return drop_request(r, &why);
-  }
-  if (!take_request(*r)) {
+  if (type.server != &type_) [[unlikely]]
+    return refuse_request(r, *type.server);
+  process& p = *current_process();
+  if (!take_request(*r)) [[unlikely]] {
     count_expired();
     request_state expected = request_state::pending;
     r->progress.compare_exchange_strong(expected, request_state::abandoned);  // skipped, not lost
@@ -365,10 +369,15 @@ void server_core::run_request(request_envelope* r) {
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
   turn t(r);
   doing_.store(type.record, std::memory_order_relaxed);
-  auto failed = guard([&] { call_handler(t, type.run, server(), r); });
+  auto failed = guarded(p, [&] { call_handler(t, type.run, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
-  if (!failed && !t.step && !t.request && !rare_) [[likely]]
-    return;  // answered, and nothing else to do
+  if (failed || t.step || t.request || rare_) [[unlikely]]
+    end_request(t, type, r, std::move(failed));
+}
+
+// The handler has not simply answered.
+void server_core::end_request(turn& t, const envelope_type& type, request_envelope* r,
+                              std::optional<exit_reason> failed) {
   if (failed) t.step.reset();
   std::string text;
   if (!being_ended() && (failed || t.stops()))
@@ -379,6 +388,14 @@ void server_core::run_request(request_envelope* r) {
   }
   if (failed) return stop({.why = std::move(*failed), .request = t.request, .message = std::move(text)});
   apply(t, std::move(text));
+}
+
+// The caller's name or reference is of another type.
+void server_core::refuse_request(request_envelope* r, const server_type& wanted) {
+  count_unhandled();
+  exit_reason why(exit_reason::kind::bad_server_type, "the caller takes it for a " + std::string(wanted.name) +
+                                                          ", but a " + std::string(type_.name) + " runs there");
+  drop_request(r, &why);
 }
 
 // A request that no handler gets.
@@ -665,7 +682,7 @@ void server_core::run_system(request_envelope* e) {
   }
   if (begin_reply(*r)) {
     make_reply(r, std::move(answer));
-    finish_handled(r);
+    finish_handled(r, true);
   } else {
     drop_request(r, nullptr);
   }

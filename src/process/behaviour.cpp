@@ -36,15 +36,14 @@ void request_done() noexcept {
   if (process* p = current_process()) p->handling = nullptr;
 }
 
-void finish_handled(request_envelope* r) noexcept {
+void finish_handled(request_envelope* r, bool begun) noexcept {
   process* p = current_process();
-  if (!p) return finish_reply(r);
   request_envelope* left = nullptr;
   {
     // In one section: in between, an abandonment would not know of the request.
     runtime_section section(*p);
     p->handling = nullptr;
-    left = try_finish(r);
+    left = try_finish(r, begun ? request_state::writing : request_state::pending);
   }
   if (left) drop_answered(left);
 }

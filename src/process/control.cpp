@@ -33,7 +33,7 @@ constinit const envelope_type wake_type = control(signal::wake);
 constinit const envelope_type timer_set_type = control(signal::timer_gone);
 constinit const envelope_type timer_gone_type = control(signal::timer_gone);
 
-constinit const envelope_type alias_type = {signal::message, nullptr,
+constinit const envelope_type alias_type = {signal::alias, nullptr,
                                             [](envelope* e) { delete static_cast<alias_envelope*>(e); },
                                             [](const envelope*) -> const void* { return nullptr; }};
 

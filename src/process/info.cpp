@@ -52,8 +52,7 @@ class view {
 
   void take_in(const envelope& e) {
     switch (e.type->kind) {
-      case signal::message: {
-        if (e.type != &alias_type) return add_message(e.type, &e);
+      case signal::alias: {
         auto& through = static_cast<const alias_envelope&>(e);
         const monitor_record* record = p_.extra ? p_.extra->monitors.find(through.number) : nullptr;
         bool used = std::find(used_.begin(), used_.end(), through.number) != used_.end();

@@ -10,6 +10,9 @@
 // 4. Another thread may look into the tables or take them over (info, abandonment) after it has set `attention` and
 //    waited for `phase` to leave `in_runtime`: see runtime_section. Only one such visitor at a time (visit_lock).
 // 5. Going idle: the owner writes `home` and `stk`, then `in.try_sleep()`; the sender that wakes it reads them after.
+// 6. Who wakes a process holds its rights as the owner until it schedules it. A sender on the worker where the process
+//    will run uses them to put its message or reply into the queue itself (hand_section), which spares both the way
+//    through the inbox.
 #pragma once
 #include "base/flat_table.hpp"
 #include "runtime/inbox.hpp"
@@ -194,6 +197,26 @@ class runtime_section {
  private:
   process& process_;
   otp::detail::phase back_;
+};
+
+/// The same for who has woken the process and not scheduled it yet: rule 6. It does not wait for a visitor.
+class hand_section {
+ public:
+  explicit hand_section(process& p) noexcept : process_(p), before_(p.phase.load(std::memory_order_relaxed)) {
+    p.phase.store(phase::in_runtime, std::memory_order_relaxed);
+    light_barrier();
+    entered_ = p.attention.load(std::memory_order_acquire) == attention::none;
+  }
+  ~hand_section() { process_.phase.store(before_, std::memory_order_release); }
+  hand_section(const hand_section&) = delete;
+  hand_section& operator=(const hand_section&) = delete;
+  /// False: a visitor is there; touch nothing.
+  bool entered() const noexcept { return entered_; }
+
+ private:
+  process& process_;
+  otp::detail::phase before_;
+  bool entered_;
 };
 
 }  // namespace otp::detail

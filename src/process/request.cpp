@@ -66,6 +66,11 @@ exit_reason mailbox_full(const char* policy) {
 
 // The reference that nobody has taken, if so.
 request_envelope* send_back(request_envelope* r) noexcept {
+  worker* w = scheduler::current();
+  if (!r->asynchronous && !r->foreign && w && &w->owner == &r->core->sched) [[likely]] {
+    process* c = r->core->table.find(r->caller);
+    if (c && hand_reply(*r->core, *w, *c, *r)) return nullptr;
+  }
   clear_edge(*r);
   if (foreign_waiter* f = r->foreign) {
     std::lock_guard lock(f->lock);
@@ -83,8 +88,8 @@ request_envelope* send_back(request_envelope* r) noexcept {
 
 }  // namespace
 
-request_envelope* try_finish(request_envelope* r) noexcept {
-  request_state expected = request_state::writing;
+request_envelope* try_finish(request_envelope* r, request_state from) noexcept {
+  request_state expected = from;
   // Release: the reply is read behind the inbox, or behind the waiter's lock.
   if (r->progress.compare_exchange_strong(expected, request_state::replied, std::memory_order_release,
                                           std::memory_order_relaxed))
@@ -260,9 +265,12 @@ std::optional<exit_reason> deadlocked(runtime_core& core, process& p, pid to, re
 
 // The end of a call, however it comes.
 struct call_guard {
+  worker& on;
   process& p;
   request_envelope* r;
   ~call_guard() {
+    if (on.handed) [[unlikely]]
+      on.owner.take_back_handed(on);
     // Whoever answered has cleared the edge and decided the request: nothing is left to do then.
     if (p.edge.load(std::memory_order_relaxed) != 0) p.edge.store(0);
     request_state expected = request_state::pending;
@@ -319,14 +327,15 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   r->caller = p.self();
   r->number = ++p.calls;
   r->deadline = deadline_from(start, timeout);
-  p.edge_deadline.store(r->deadline, std::memory_order_relaxed);  // read after `edge`, whose store publishes it
-  p.edge.store(edge_word(to, r->number));
-  call_guard guard{p, r};
+  p.edge_deadline.store(r->deadline, std::memory_order_relaxed);      // read after `edge`, whose store publishes it
+  p.edge.store(edge_word(to, r->number), std::memory_order_relaxed);  // before the send, whose barrier it needs
+  call_guard guard{on, p, r};
   callee.r = nullptr;  // taken by send_user, also when it refuses or throws
-  send_status status = r->type->kind == signal::system ? send_past_limits(core, to, r) : send_user(core, to, r);
+  send_status status = r->type->kind == signal::system ? send_past_limits(core, to, r) : send_call(core, to, r);
   if (status == send_status::no_process) return exit_reason(reason::noproc);
   if (status == send_status::refused) return mailbox_full("reject");
   if (lost(*r)) return mailbox_full("drop");
+  barrier_after_exchange();  // rule 3: the edge is published before others are looked at
   if (auto why = deadlocked(core, p, to, r, timeout)) return why;
   wait_state w;
   w.reply = r;

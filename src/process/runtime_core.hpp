@@ -266,8 +266,11 @@ void append(process&, envelope*) noexcept;
 envelope* take_first(runtime_core&, process&) noexcept;
 void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
 send_status send_user(runtime_core& core, pid to, envelope* e);
+/// The same for a request whose caller waits for the answer next, and then calls scheduler::take_back_handed().
+send_status send_call(runtime_core& core, pid to, envelope* e);
+/// Gives a caller that waits on this worker its reply. False: it has to travel through the inbox.
+bool hand_reply(runtime_core& core, worker& here, process& caller, request_envelope& r) noexcept;
 void end_calls_to(runtime_core&, envelope* request, const exit_reason& why) noexcept;
-std::uint32_t milliseconds(nanos t) noexcept;
 
 // ---- wait.cpp ----------------------------------------------------------------------------------------------------
 /// Suspends the caller until `w` is satisfied or its deadline passes. Throws the process's fate, if it has one.
@@ -283,7 +286,11 @@ nanos wait_deadline(const process&, const wait_state&) noexcept;
 /// Whether that moment has come; notes which of the two it was.
 bool deadline_passed(process&, wait_state&, nanos now) noexcept;
 /// Throws the process's fate unless it is unwinding already.
-void check_fate(process&);
+void meet_fate(process&);
+inline void check_fate(process& p) {
+  if (p.dying || watch_of(p)) [[unlikely]]
+    meet_fate(p);
+}
 /// The private type that unwinds a process which was sent a fatal exit signal.
 struct unwind {};
 

@@ -12,22 +12,71 @@
 
 namespace otp::detail {
 
-std::uint32_t milliseconds(nanos t) noexcept { return static_cast<std::uint32_t>(t / 1'000'000); }
-
 // ---- sending -----------------------------------------------------------------------------------------------------
 
 namespace {
 
+void decide_fate(process& p, exit_reason why, bool killed) noexcept;
+
+// Messages of users and nothing else: they go to the end of the queue as they are.
+inline void accept_messages(process& p, envelope* first, envelope* last, std::uint32_t count) noexcept {
+  (p.last ? p.last->next : p.first) = first;
+  if (!p.last) p.oldest_at = first->sent_at;
+  p.last = last;
+  p.queued.store(p.queued.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);  // statistics
+  p.messages_in.store(p.messages_in.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+}
+
+// Whether one of these, which have just been accepted, is what the process waits for.
+inline void ask_waiting(process& p, envelope* first) noexcept {
+  wait_state* w = p.waiting;
+  if (!w || !w->wants) return;
+  try {
+    for (envelope* e = first; e && !w->satisfied; e = e->next) w->satisfied = w->wants(*w, *e);
+  } catch (...) {
+    decide_fate(p, current_reason(), true);
+  }
+}
+
 // `w` is the worker that runs here, if it is one of this runtime.
 inline bool push_to(runtime_core& core, worker* w, process& p, pid to, envelope* e) noexcept {
   e->to = to.value();
-  e->sent_at = milliseconds(w ? w->cached_now : core.sched.coarse_now());
+  e->sent_at = w ? w->cached_ms : milliseconds(core.sched.coarse_now());
   switch (p.in.push(e)) {
     case push_result::closed: return false;
     case push_result::wake: core.sched.make_ready(p, w); break;
     case push_result::queued: break;
   }
   return true;
+}
+
+// Whether it will run where its waker does: only then is it worth to touch more of it than its inbox.
+inline bool runs_here(const worker& w, const process& p) noexcept {
+  std::uint32_t home = p.home.load(std::memory_order_relaxed);
+  return home == 0 || home == w.number + 1;
+}
+
+enum class handed : std::uint8_t { no, queued, woken };
+
+// A message of a user's, to a process that sleeps and has no limits: straight into its queue. `woken`: the caller has
+// its ready right.
+inline handed hand_message(runtime_core& core, worker& w, process& p, pid to, envelope* e) noexcept {
+  if (core.sched.seeded() || !runs_here(w, p) || !p.in.try_wake()) return handed::no;
+  {
+    hand_section section(p);
+    if (section.entered() && p.self() == to && p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm)
+        [[likely]] {
+      e->to = to.value();
+      e->sent_at = w.cached_ms;
+      e->next = nullptr;
+      accept_messages(p, e, e, 1);
+      ask_waiting(p, e);
+      return handed::woken;
+    }
+  }
+  bool taken = push_to(core, &w, p, to, e);  // it is awake: queued, or closed meanwhile
+  core.sched.make_ready(p, &w);
+  return taken ? handed::queued : handed::no;
 }
 
 inline worker* worker_of(runtime_core& core) noexcept {
@@ -131,18 +180,18 @@ void wait_for_room(process& sender, process& receiver, mailbox_account& a, const
 
 }  // namespace
 
-send_status send_user(runtime_core& core, pid to, envelope* e) {
-  worker* w = worker_of(core);
+namespace {
+
+// To a process with limits or none at all, from an abandoned one, or from outside.
+[[gnu::cold]] send_status send_with_care(runtime_core& core, worker* w, pid to, envelope* e) {
   process* sender = w ? static_cast<process*>(w->running) : nullptr;
-  if (sender && sender->attention.load(std::memory_order_relaxed) == attention::fence) [[unlikely]] {
+  if (sender && sender->attention.load(std::memory_order_relaxed) == attention::fence) {
     core.count(counter::fenced);
     destroy(e);
     return send_status::no_process;
   }
-  if (sender && core.options.contain_stack_overflow) [[unlikely]]
-    require_stack_room(*w->current);
-  auto count = [&](counter which) { w ? count_on(*w, which) : core.count(which); };
-  count(counter::sent);
+  if (sender && core.options.contain_stack_overflow) require_stack_room(*w->current);
+  core.count(counter::sent);
   for (;;) {
     process* p = core.table.find(to);
     mailbox_account* a = p ? p->account.load(std::memory_order_acquire) : nullptr;  // pairs with spawn
@@ -162,14 +211,61 @@ send_status send_user(runtime_core& core, pid to, envelope* e) {
       if (why != room::granted) return full(core, to, *a, why, e);
     }
     if (p && push_to(core, w, *p, to, e)) {
-      count(counter::accepted);
+      core.count(counter::accepted);
       return send_status::sent;
     }
     if (a) give_room(core, *p, *e);
-    count(counter::dead);
+    core.count(counter::dead);
     destroy(e);
     return send_status::no_process;
   }
+}
+
+}  // namespace
+
+namespace {
+
+// `call`: the sender is about to wait for the answer.
+template <bool call>
+[[gnu::always_inline]] inline send_status send_to_process(runtime_core& core, pid to, envelope* e) {
+  worker* w = worker_of(core);
+  process* p = core.table.find(to);
+  if (!w || !p || p->account.load(std::memory_order_acquire) || core.options.contain_stack_overflow ||
+      (w->running && static_cast<process*>(w->running)->attention.load(std::memory_order_relaxed) == attention::fence))
+      [[unlikely]]
+    return send_with_care(core, w, to, e);
+  count_on(*w, counter::sent);
+  handed how = hand_message(core, *w, *p, to, e);
+  if (how == handed::woken && !(call && core.sched.hand_over(*p, *w))) core.sched.make_ready(*p, w);
+  if (how != handed::no || push_to(core, w, *p, to, e)) [[likely]] {
+    count_on(*w, counter::accepted);
+    return send_status::sent;
+  }
+  count_on(*w, counter::dead);
+  destroy(e);
+  return send_status::no_process;
+}
+
+}  // namespace
+
+send_status send_user(runtime_core& core, pid to, envelope* e) { return send_to_process<false>(core, to, e); }
+
+send_status send_call(runtime_core& core, pid to, envelope* e) { return send_to_process<true>(core, to, e); }
+
+bool hand_reply(runtime_core& core, worker& w, process& c, request_envelope& r) noexcept {
+  if (core.sched.seeded() || c.home.load(std::memory_order_relaxed) != w.number + 1 || !c.in.try_wake()) return false;
+  bool found = false;
+  {
+    hand_section section(c);
+    found = section.entered() && c.self() == r.caller && c.waiting && c.waiting->reply == &r && !c.waiting->satisfied;
+    if (found) [[likely]] {
+      c.edge.store(0, std::memory_order_release);  // it waits for this request, so nobody else changes its edge
+      c.waiting->satisfied = true;
+      c.waiting->found = &r;
+    }
+  }
+  if (!found || !core.sched.hand_over(c, w)) core.sched.make_ready(c, &w);
+  return found;
 }
 
 send_status send_envelope(pid to, envelope* e) {
@@ -236,7 +332,18 @@ void unlink_from_queue(runtime_core& core, process& p, envelope* before, envelop
 
 envelope* take_first(runtime_core& core, process& p) noexcept {
   envelope* e = p.first;
-  if (e) unlink_from_queue(core, p, nullptr, e);
+  if (!e) return nullptr;
+  if (e->accounted || p.scanned == e || p.alarmed.load(std::memory_order_relaxed)) [[unlikely]] {
+    unlink_from_queue(core, p, nullptr, e);
+    return e;
+  }
+  p.first = e->next;
+  if (p.first)
+    p.oldest_at = p.first->sent_at;
+  else
+    p.last = nullptr;
+  e->next = nullptr;
+  p.queued.store(p.queued.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);  // a statistic
   return e;
 }
 
@@ -442,6 +549,7 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
   give_room(core, place, *e);
   switch (e->type->kind) {
     case signal::message:
+    case signal::alias:
     case signal::cast: core.count(counter::dropped); break;
     case signal::reply:
       if (holds_reply(*static_cast<request_envelope*>(e))) core.count(counter::late_replies);
@@ -484,11 +592,10 @@ namespace {
 
 void take_in(runtime_core& core, process& p, envelope* e) {
   switch (e->type->kind) {
-    case signal::message:
-      if (e->type == &alias_type) return handle_alias(core, p, static_cast<alias_envelope*>(e));
-      return accept_message(core, p, e);
+    case signal::alias: return handle_alias(core, p, static_cast<alias_envelope*>(e));
     case signal::reply: return handle_reply(core, p, static_cast<request_envelope*>(e));
     case signal::stop: note_end_asked(p, false); [[fallthrough]];
+    case signal::message:
     case signal::cast:
     case signal::request:
     case signal::system: return accept_message(core, p, e);
@@ -516,9 +623,10 @@ void take_in(runtime_core& core, process& p, envelope* e) {
 
 }  // namespace
 
-void take_in_all(runtime_core& core, process& p) {
-  envelope* e = p.in.take_all();
-  bool alarm_before = p.alarmed.load(std::memory_order_relaxed);
+namespace {
+
+// One by one, in the order of their arrival.
+void take_in_each(runtime_core& core, process& p, envelope* e) {
   while (e) {
     envelope* next = e->next;
     if (e->to != p.id.load(std::memory_order_relaxed)) [[unlikely]] {
@@ -533,6 +641,31 @@ void take_in_all(runtime_core& core, process& p) {
     }
     e = next;
   }
+}
+
+}  // namespace
+
+void take_in_all(runtime_core& core, process& p) {
+  const std::uint64_t me = p.id.load(std::memory_order_relaxed);
+  envelope* newest = nullptr;
+  std::uint32_t count = 0;
+  bool plain = true;
+  envelope* first = p.in.take_all([&](envelope& e) {
+    if (!newest) newest = &e;
+    plain = plain && e.type->kind <= signal::cast && e.to == me;
+    ++count;
+  });
+  if (!first) return;
+  if (plain) [[likely]] {
+    accept_messages(p, first, newest, count);
+    ask_waiting(p, first);
+    if (p.queued.load(std::memory_order_relaxed) <= core.options.mailbox_alarm ||
+        p.alarmed.exchange(true, std::memory_order_relaxed)) [[likely]]
+      return;
+    return tell_alarm(core, p);
+  }
+  const bool alarm_before = p.alarmed.load(std::memory_order_relaxed);
+  take_in_each(core, p, first);
   if (!alarm_before && p.alarmed.load(std::memory_order_relaxed)) [[unlikely]]
     tell_alarm(core, p);
 }

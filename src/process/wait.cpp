@@ -87,7 +87,7 @@ static bool start_given_up(const process& p) noexcept {
   return watch && watch->given_up;
 }
 
-void check_fate(process& p) {
+void meet_fate(process& p) {
   if (!p.dying && !start_given_up(p)) return;
   // A process that is being unwound already may wait in its destructors: its fate is thrown once at a time.
   if (std::uncaught_exceptions() != 0) return;
@@ -97,7 +97,7 @@ void check_fate(process& p) {
 }
 
 void wait(process& p, wait_state& w) {
-  w.interruptible = std::uncaught_exceptions() == 0;
+  w.interruptible = !unwinding(scheduler::current()->current->ctx);
   wait_as_told(p, w);
 }
 
@@ -107,7 +107,7 @@ void wait_uninterrupted(process& p, wait_state& w) {
 }
 
 bool wait_or_fate(process& p, wait_state& w) {
-  w.interruptible = std::uncaught_exceptions() == 0;
+  w.interruptible = !unwinding(scheduler::current()->current->ctx);
   wait_as_told(p, w, fate::ends_the_wait);
   return w.satisfied || w.timed_out;
 }
@@ -116,7 +116,8 @@ bool wait_or_fate(process& p, wait_state& w) {
   worker& here = *scheduler::current();  // the same after every suspension
   runtime_core& core = core_of(here);
   for (;;) {
-    prepare_to_suspend(core);
+    if (scheduler::needs_stack(here)) [[unlikely]]
+      prepare_to_suspend(core);
     bool over = false;
     {
       runtime_section section(p);
@@ -176,11 +177,12 @@ static void take_turns(process& p) {
 namespace {
 
 struct receive_wait : wait_state {
-  const pattern* patterns;
-  std::size_t count;
+  const pattern* patterns = nullptr;
+  std::size_t count = 0;
 
   bool of_type(std::size_t i, const envelope& e) const {
-    if (patterns[i].type) return patterns[i].type == e.type;
+    if (patterns[i].type) [[likely]]
+      return patterns[i].type == e.type;
     return e.type->kind == signal::message || e.type->kind == signal::reply;  // any message: responses are some too
   }
   std::size_t match(const envelope& e) const {
@@ -192,13 +194,20 @@ struct receive_wait : wait_state {
 
 // The first match from the last place that was looked at; `before` is the envelope in front of it or, without a match,
 // the last one.
-envelope* scan(process& p, const receive_wait& m, std::size_t& which, envelope*& before) {
+inline envelope* scan(process& p, const receive_wait& m, std::size_t& which, envelope*& before) {
   envelope* e = before ? before->next : p.first;
   for (; e; before = e, e = e->next) {
     which = m.match(*e);
     if (which < m.count) break;
   }
   return e;
+}
+
+inline void take_from_queue(runtime_core& core, process& p, envelope* before, envelope* e) noexcept {
+  if (before)
+    unlink_from_queue(core, p, before, e);
+  else
+    static_cast<void>(take_first(core, p));
 }
 
 // Conditions are user code: they run outside of the section, where only this process changes its queue, and who gives
@@ -220,37 +229,46 @@ class scanning_section {
 
 }  // namespace
 
-envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
-  process& p = require_process("receive");
-  runtime_core& core = *runtime_core::current();
-  if (timeout.count() < 0)
-    throw bad_argument("receive: the timeout is " + integer_text(timeout.count()) +
-                       " ns; give otp::after 0, a positive duration or otp::infinity");
-  check_fate(p);
-  if (!scheduler::may_go_on()) {
-    // A loop that always finds a message would never let anybody else run.
-    bool can_suspend = true;
-    try {
-      core.sched.prepare_to_suspend();
-    } catch (const std::exception&) {
-      can_suspend = false;  // no stack to be had: others wait a little longer
-    }
-    if (can_suspend) take_turns(p);
-    check_fate(p);
+namespace {
+
+[[noreturn, gnu::cold]] void refuse_timeout(duration timeout) {
+  throw bad_argument("receive: the timeout is " + integer_text(timeout.count()) +
+                     " ns; give otp::after 0, a positive duration or otp::infinity");
+}
+
+// A loop that always finds a message would never let anybody else run.
+[[gnu::cold]] void let_others_run(runtime_core& core, process& p) {
+  try {
+    core.sched.prepare_to_suspend();
+  } catch (const std::exception&) {
+    return;  // no stack to be had: others wait a little longer
   }
+  take_turns(p);
+  check_fate(p);
+}
+
+}  // namespace
+
+envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
+  auto [on, core, p] = require_running("receive");
+  if (timeout.count() < 0) [[unlikely]]
+    refuse_timeout(timeout);
+  check_fate(p);
+  if (!scheduler::may_go_on(on)) [[unlikely]]
+    let_others_run(core, p);
   nanos start = timeout == infinity ? 0 : core.sched.now();
   nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
 
-  receive_wait m;
-  m.patterns = patterns;
-  m.count = count;
+  receive_wait w;
+  w.patterns = patterns;
+  w.count = count;
   bool conditions = false;
   for (std::size_t i = 0; i < count; ++i) conditions = conditions || patterns[i].guard;
   // What was passed over once need not be looked at again: by this call, and for a single type without a condition by
   // every later one. The address of the type is the same for every turn of a loop around a receive; that of a local
   // variable means nothing to the next call.
   bool plain = count == 1 && !conditions && patterns[0].type;
-  const void* scan_id = plain ? static_cast<const void*>(patterns[0].type) : &m;
+  const void* scan_id = plain ? static_cast<const void*>(patterns[0].type) : &w;
   if (!plain) p.scanned_for = nullptr;
   for (;;) {
     envelope* found = nullptr;
@@ -259,22 +277,25 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       runtime_section section(p);
       intake(core, p);
       if (p.scanned_for == scan_id) before = p.scanned;
-      if (!conditions) found = scan(p, m, which, before);
-      if (found) unlink_from_queue(core, p, before, found);
+      if (!conditions) [[likely]] {
+        found = scan(p, w, which, before);
+        if (found) take_from_queue(core, p, before, found);
+      }
       p.scanned_for = scan_id;
       p.scanned = before;
     }
-    if (conditions) {
+    if (conditions) [[unlikely]] {
       {
         scanning_section scanning(p);
-        found = scan(p, m, which, before);
+        found = scan(p, w, which, before);
       }
       runtime_section section(p);
       p.scanned = before;
-      if (found) unlink_from_queue(core, p, before, found);
+      if (found) take_from_queue(core, p, before, found);
     }
     if (found) {
-      if (found->type->kind != signal::reply) core.count(counter::handled);  // a response was not accepted as a message
+      if (found->type->kind != signal::reply)
+        count_on(on, counter::handled);  // a response was not accepted as a message
       p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       return found;
     }
@@ -282,7 +303,7 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       check_fate(p);
       return nullptr;
     }
-    receive_wait w = m;
+    static_cast<wait_state&>(w) = wait_state();
     w.deadline = deadline;
     w.wants = [](wait_state& self, envelope& e) {
       // Runs wherever the message is taken in: a condition is asked by its own process, which is woken for it.

@@ -113,6 +113,10 @@ void destroy_context(context& c) noexcept;
 /// the landing stack.
 [[noreturn]] void switch_context_final(context& from, context& to) noexcept;
 
+/// Whether the stack of the running context is being unwound: std::uncaught_exceptions() without the search for the
+/// thread.
+inline bool unwinding(const context& running) noexcept { return running.globals->uncaught != 0; }
+
 /// True while an exception is being thrown or unwinds on the calling thread. Safe in a signal handler.
 bool exceptions_in_flight() noexcept;
 

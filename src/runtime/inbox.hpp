@@ -89,15 +89,18 @@ class inbox {
   /// Whether take_all() would find something. Owner only.
   [[nodiscard]] bool has_mail() const noexcept { return has_chain(word_.load(std::memory_order::relaxed)); }
 
-  /// Everything that has arrived, oldest first, linked by `next`; null if nothing has. Owner only.
-  [[nodiscard]] Node* take_all() noexcept {
+  /// Everything that has arrived, oldest first, linked by `next`; null if nothing has. `look` sees each node on the
+  /// way, the newest first. Owner only.
+  template <class Look>
+  [[nodiscard]] Node* take_all(Look&& look) noexcept {
     word seen = word_.load(std::memory_order::relaxed);
     while (has_chain(seen)) {  // not an exchange: it could open an inbox that was closed a moment ago
       if (word_.compare_exchange_weak(seen, awake_word, Orders::take, std::memory_order::relaxed))
-        return oldest_first(seen);
+        return oldest_first(seen, look);
     }
     return nullptr;
   }
+  [[nodiscard]] Node* take_all() noexcept { return take_all(look_at_none); }
 
   /// Lets the owner rest: true if nothing had arrived, and from here on the next push wakes. False if something arrived
   /// or the inbox was closed. Owner only.
@@ -116,7 +119,7 @@ class inbox {
   /// second close gets nothing. A sleeping owner is not woken.
   [[nodiscard]] Node* close() noexcept {
     const word seen = word_.exchange(closed_word, Orders::close);
-    return has_chain(seen) ? oldest_first(seen) : nullptr;
+    return has_chain(seen) ? oldest_first(seen, look_at_none) : nullptr;
   }
 
   /// Opens a closed inbox whose owner is running or about to be scheduled by the caller.
@@ -178,9 +181,13 @@ class inbox {
     return ((before == count_max ? before : before + 1) << head_bits) | (address >> free_bits);
   }
 
-  static Node* oldest_first(word chain) noexcept {
+  static constexpr auto look_at_none = [](Node&) {};
+
+  template <class Look>
+  static Node* oldest_first(word chain, Look&& look) noexcept {
     Node* reversed = nullptr;
     for (Node* node = head_of(chain); node != nullptr;) {
+      look(*node);
       Node* const older = node->next;
       node->next = reversed;
       reversed = node;

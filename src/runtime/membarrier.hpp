@@ -19,4 +19,13 @@ inline void light_barrier() noexcept {
     std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
+/// A full barrier, which costs nothing where an atomic exchange of the same thread has just been one.
+inline void barrier_after_exchange() noexcept {
+#if defined(__x86_64__)
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
 }  // namespace otp::detail

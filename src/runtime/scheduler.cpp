@@ -191,7 +191,7 @@ void scheduler::thread_main(worker& w) {
   }
   adopt_thread(w.thread_context);
   w.os_thread.store(pthread_self());
-  w.cached_now = now();
+  w.set_clock(now());
   make_context(w.loop->ctx, w.loop->low, w.loop->start_size(), loop_entry, w.loop);
   say(w, worker::life::running);
   switch_context(w.thread_context, w.loop->ctx);
@@ -285,6 +285,11 @@ bool scheduler::join_workers(nanos patience) {
 }
 
 runnable* scheduler::next_ready(worker& w) {
+  if (w.handed) {
+    ++w.handed_in_row;
+    return std::exchange(w.handed, nullptr);
+  }
+  w.handed_in_row = 0;
   runnable* r = look(w);
   if (r || stopping_.load(std::memory_order_relaxed)) return r;
   bool claimed = false;
@@ -403,7 +408,7 @@ runnable* scheduler::steal(worker& w) {
 }
 
 void scheduler::refresh(worker& w) {
-  w.cached_now = now();
+  w.set_clock(now());
   if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     for (unsigned n = w.trims.exchange(0); n > 0; --n) w.pool.trim();
     if (hooks_.trim) hooks_.trim(w);
@@ -580,6 +585,10 @@ void scheduler::make_ready(runnable& r, worker* w) noexcept {
     if (w) w->gave_away_at = w->ticks;
     unpark(target);
   }
+}
+
+void scheduler::take_back_handed(worker& w) noexcept {
+  if (runnable* r = std::exchange(w.handed, nullptr)) make_ready(*r, &w);
 }
 
 void scheduler::make_ready_last(runnable& r) noexcept { make_ready(r); }
@@ -769,7 +778,7 @@ runnable* scheduler::next_seeded(worker& w) {
   for (;;) {
     if (seeded_done_(seeded_argument_)) return nullptr;
     run_timers(w, w, virtual_now_);
-    w.cached_now = virtual_now_;
+    w.set_clock(virtual_now_);
     if (!seeded_ready_.empty()) {
       std::size_t pick = random() % seeded_ready_.size();
       std::swap(seeded_ready_[pick], seeded_ready_.back());

@@ -60,6 +60,9 @@ struct runnable {
   std::uint8_t passed_over = 0;  // how often a low-priority one gave way; the running worker's
 };
 
+/// The short form of a time, for ages: wraps after 49 days.
+constexpr std::uint32_t milliseconds(nanos t) noexcept { return static_cast<std::uint32_t>(t / 1'000'000); }
+
 /// A timer that any room may embed. Armed in the wheel of one worker; fires on the thread that drives that wheel.
 struct timer : timer_node {
   void (*fire)(timer&) noexcept = nullptr;
@@ -89,6 +92,10 @@ class spin_lock {
 struct alignas(64) worker {
   worker(scheduler& owner, unsigned number);
   ~worker();
+  void set_clock(nanos now) noexcept {
+    cached_now = now;
+    cached_ms = milliseconds(now);
+  }
 
   scheduler& owner;
   const unsigned number;
@@ -102,7 +109,8 @@ struct alignas(64) worker {
   stack* next_loop = nullptr;   // taken by prepare_to_suspend, so that suspend cannot fail
   runnable* running = nullptr;  // whom the step in progress is for
   stack_pool pool;
-  nanos cached_now = 0;  // read at least once per `poll_interval` steps
+  nanos cached_now = 0;         // read at least once per `poll_interval` steps
+  std::uint32_t cached_ms = 0;  // the same, for the age of messages
   std::uint32_t ticks = 0;
   unsigned allowance = 0;  // receives that the step in progress may still do before it yields
   bool leaving = false;    // the loop shall end
@@ -110,6 +118,8 @@ struct alignas(64) worker {
   // Ready here. The rings are thieves' too.
   run_queue<runnable, std_sync> ready;
   run_queue<runnable, std_sync, 64> urgent;
+  runnable* handed = nullptr;  // runs next, before everything that is queued: the running step has handed over to it
+  unsigned handed_in_row = 0;
   runnable* pinned_first = nullptr;
   runnable* pinned_last = nullptr;
   std::uint32_t gave_away_at = 0;  // `ticks` when it last woke another worker for a suspended stack of that one
@@ -199,18 +209,25 @@ class scheduler {
   }
   /// The same; `here` is the worker that the caller runs on, null if it is none of this scheduler's.
   void make_ready(runnable&, worker* here) noexcept;
+  /// Lets it run next, on this worker, before everything that is queued: the step in progress is about to end, or to
+  /// wait for it. False: not now, so that others get their turn; the caller makes it ready then.
+  bool hand_over(runnable&, worker& here) noexcept;
+  /// Queues what was handed over after all: the step goes on.
+  void take_back_handed(worker& here) noexcept;
   /// Queues it behind everything that is ready: for one that used up its batch.
   void make_ready_last(runnable&) noexcept;
 
   /// Makes sure that the next suspend() has a stack for the loop. Throws stack_exhausted.
   void prepare_to_suspend();
+  /// Whether it would have to look for one.
+  static bool needs_stack(const worker& here) noexcept { return here.current == here.loop && !here.next_loop; }
   /// Leaves the stack of the running step, which stays `who`'s (who.stk), and goes on with the loop. Returns when
   /// resume(who) is called, on the same thread.
   void suspend(runnable& who);
   /// Called by a step: runs `who` on its suspended stack until it suspends again or its step ends.
   void resume(runnable& who);
   /// Counts one receive of the step in progress. False: it had its share, and should yield now.
-  static bool may_go_on() noexcept;
+  static bool may_go_on(worker& here) noexcept;
   /// True while the calling code runs on its worker's loop stack: a step that suspended meanwhile does not.
   static bool on_loop_stack(const worker&) noexcept;
   /// Starts a stack of its own for `who`, to be entered by the next resume().
@@ -335,14 +352,20 @@ class scheduler {
 //
 // Inline: after a switch the processor predicts each `ret` from the calls of the stack that was left, mostly wrong.
 
-inline bool scheduler::may_go_on() noexcept {
-  worker& w = *current();
+inline bool scheduler::may_go_on(worker& w) noexcept {
   if (w.allowance == 0) return false;
   --w.allowance;
   return true;
 }
 
 inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.current == w.loop; }
+
+inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
+  constexpr unsigned most_in_row = 16;
+  if (w.handed || w.handed_in_row >= most_in_row || options_.seeded) return false;
+  w.handed = &r;
+  return true;
+}
 
 inline void scheduler::begin_step(worker& w, runnable& r) noexcept {
   w.running = &r;
@@ -370,7 +393,7 @@ inline void scheduler::switch_to(worker& w, stack* target) {
 
 inline void scheduler::prepare_to_suspend() {
   worker& w = *current();
-  if (w.current == w.loop && !w.next_loop) [[unlikely]]
+  if (needs_stack(w)) [[unlikely]]
     w.next_loop = w.pool.take();
 }
 

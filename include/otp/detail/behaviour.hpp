@@ -87,7 +87,7 @@ std::optional<exit_reason> guard(F&& code) {
 /// The request being handled is not handled any more: an abandonment need not fail it. Inside a bracket.
 void request_done() noexcept;
 /// Sends the reply of the request being handled; consumes a reference.
-void finish_handled(request_envelope* r) noexcept;
+void finish_handled(request_envelope* r, bool begun) noexcept;
 /// A request, or a system request, is being handled: an abandonment fails it.
 void handle_request(request_envelope* r) noexcept;
 /// A request is about to be handled, and is counted. False: its caller has given up.

@@ -28,6 +28,7 @@ enum class signal : std::uint8_t {
   message,  // a user's value
   request,  // a call that waits for its reply
   cast,     // a message whose handler its sender named: only servers of its type take it
+  alias,    // a user's value on its way through an alias
   reply,    // that request on its way back
   exit,     // a link broke, or somebody called exit(pid, reason)
   link,

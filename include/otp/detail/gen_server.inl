@@ -323,10 +323,11 @@ void run_any_info(turn& t, void* server, envelope* e) {
 template <class Server, class Request>
 void run_call(turn& t, void* server, envelope* e) {
   using reply_type = typename reply_of<Request>::type;
+  constexpr bool shared = handles_call_from<Server, Request>;
   auto* r = static_cast<call_envelope<Server, Request>*>(e);
   auto& s = *static_cast<Server*>(server);
   auto call = [&]() -> decltype(auto) {
-    if constexpr (handles_call_from<Server, Request>) {
+    if constexpr (shared) {
       clear_edge(*r);  // the caller waits for whoever holds the `from`, not for this handler
       return s.handle_call(std::move(r->request), from<reply_type>(r));
     } else {
@@ -336,7 +337,7 @@ void run_call(turn& t, void* server, envelope* e) {
   using returned = decltype(call());
   if constexpr (std::is_void_v<returned>) {
     call();
-    if constexpr (!handles_call_from<Server, Request>) t.answer(r, std::monostate{});
+    if constexpr (!shared) t.answer<false>(r, std::monostate{});
   } else if constexpr (says_more<std::remove_cvref_t<returned>>) {
     call_result<reply_type> result = call();
     bool stops = result.step().action == step_result::what::stop;
@@ -345,9 +346,9 @@ void run_call(turn& t, void* server, envelope* e) {
     if (stops)
       t.answer_at_end(r, std::move(*result.reply()));
     else
-      t.answer(r, std::move(*result.reply()));
+      t.answer<shared>(r, std::move(*result.reply()));
   } else {
-    t.answer(r, call());
+    t.answer<shared>(r, call());
   }
 }
 

@@ -5,6 +5,7 @@
 //    of each `from`. Whoever answers sends one reference back to the caller, with the reply.
 // 2. `progress` decides once how the request ends:
 //      pending -> writing -> replied       by whoever answers first; back to pending if making the reply throws
+//      pending -> replied                  by a handler that was not given a `from`: nobody else writes a reply
 //      pending | writing -> failing -> failed   by the server's end, a dropped `from`, a refused delivery
 //      pending -> abandoned                by a caller that gives up
 //    Only who moved it to `writing` touches the reply, only who moved it to `failing` touches `failure`. A writer may
@@ -70,7 +71,7 @@ bool begin_reply(request_envelope& r) noexcept;
 void finish_reply(request_envelope* r) noexcept;
 /// The same and fail_request, for callers inside a bracket: where nobody took the reference it is returned, to be
 /// dropped outside, since the destructors of request and reply are user code.
-request_envelope* try_finish(request_envelope* r) noexcept;
+request_envelope* try_finish(request_envelope* r, request_state from = request_state::writing) noexcept;
 request_envelope* try_fail(request_envelope* r, const exit_reason& why) noexcept;
 /// Making the reply has thrown: the request is unanswered again. Keeps the references.
 void undo_reply(request_envelope& r) noexcept;

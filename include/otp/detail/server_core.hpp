@@ -138,13 +138,17 @@ class turn {
   void set_step(step_result&& s) {
     if (!s.plain()) step.emplace(std::move(s));
   }
-  /// Answers the request being handled.
-  template <class Envelope, class Value>
+  /// Answers the request being handled. `shared`: the handler was given a `from`, which may answer too.
+  template <bool shared, class Envelope, class Value>
   void answer(Envelope* r, Value&& value) {
-    if (!begin_reply(*r)) return count_late_reply(*r);  // its `from` was faster
-    make_reply(r, std::forward<Value>(value));
+    if constexpr (shared) {
+      if (!begin_reply(*r)) return count_late_reply(*r);  // its `from` was faster
+      make_reply(r, std::forward<Value>(value));
+    } else {
+      r->reply.value.emplace(std::forward<Value>(value));
+    }
     request = nullptr;
-    finish_handled(r);
+    finish_handled(r, shared);
   }
   /// The same, but the reply leaves when terminate has run.
   template <class Envelope, class Value>
@@ -194,7 +198,10 @@ class server_core : public process_body {
   bool take_name();
   void check_debug_options();
   void run(runner r, envelope* e);
+  void end_run(turn& t, const envelope_type& type, envelope* left, bool handled, std::optional<exit_reason> failed);
   void run_request(request_envelope* r);
+  void refuse_request(request_envelope* r, const server_type& wanted);
+  void end_request(turn& t, const envelope_type& type, request_envelope* r, std::optional<exit_reason> failed);
   void run_info(envelope* e);
   void run_system(request_envelope* r);
   void stay_suspended();
