@@ -2,7 +2,9 @@
 //
 // Shape   the runtime keeps the message and sends it to a process or a name when the time has come, never earlier. A
 //         timer for a process vanishes when that process ends; a name is looked up at expiry.
-// Units   otp::duration from now, or an absolute otp::instant. 0 is "at once" and still asynchronous.
+// Units   otp::duration from now, or an absolute otp::instant. 0 is "at once" and still asynchronous. From one second
+//         on, "now" is read from the system's coarse clock: such a timer may be 4 ms late, and what is left of it is
+//         told as exactly.
 // Errors  bad_argument for a negative time.
 // Source  erlang:send_after/3, start_timer/3, cancel_timer/2, read_timer/1 and the timer module. An interval timer
 //         sends one message a period whether or not its target is busy, as in OTP; if the timer itself is late by
@@ -15,19 +17,28 @@
 namespace otp {
 
 namespace detail {
+/// What a timer has besides a message for a process.
+struct timer_details {
+  std::string name{};
+  exit_reason reason{};
+  unique_function function{};                 // apply, once
+  std::shared_ptr<unique_function> shared{};  // apply, every period
+  term wrapped{};                             // start_timer
+};
 struct timer_request {
   enum class what : std::uint8_t { send, exit, apply } action = what::send;
+  bool wrap = false;  // start_timer
   pid to{};
-  std::string name{};
   instant when{};
   duration every{};                              // interval timers
   envelope* payload = nullptr;                   // owned once armed
   envelope* (*copy)(const envelope&) = nullptr;  // interval timers: makes the next message
-  exit_reason reason{};
-  unique_function function{};                 // apply, once
-  std::shared_ptr<unique_function> shared{};  // apply, every period
-  bool wrap = false;                          // start_timer
-  term wrapped{};
+  std::unique_ptr<timer_details> more{};
+
+  timer_details& details() {
+    if (!more) more = std::make_unique<timer_details>();
+    return *more;
+  }
 };
 ref arm_timer(timer_request request);
 ref apply_once(duration delay, unique_function function);
@@ -56,7 +67,7 @@ ref send_after(duration delay, pid to, T&& value) {
 template <class T>
 ref send_after(duration delay, std::string_view name, T&& value) {
   auto request = detail::one_shot(detail::after_now(delay), std::forward<T>(value));
-  request.name = name;
+  request.details().name = name;
   return detail::arm_timer(std::move(request));
 }
 /// At an absolute time; one that has passed fires at once.
@@ -69,7 +80,7 @@ ref send_at(instant when, pid to, T&& value) {
 template <class T>
 ref send_at(instant when, std::string_view name, T&& value) {
   auto request = detail::one_shot(when, std::forward<T>(value));
-  request.name = name;
+  request.details().name = name;
   return detail::arm_timer(std::move(request));
 }
 

@@ -1,20 +1,28 @@
 #include "process/control.hpp"
 #include "process/timer_table.hpp"
 
+#include <cassert>
+
 namespace otp::detail {
 
 namespace {
 
 // A timer's number: generation, place in its shard, shard. The top bit sets it apart from monitors and aliases.
-constexpr unsigned shard_bits = 4;
+constexpr unsigned shard_bits = 6;
 constexpr unsigned place_bits = 24;
 constexpr std::uint64_t timer_mark = std::uint64_t{1} << 63;
+
+constexpr nanos coarse_timer = 1'000'000'000;  // from here on a coarse clock will do
 
 constexpr std::uint32_t place_of(std::uint64_t number) {
   return static_cast<std::uint32_t>(number >> shard_bits & ((1U << place_bits) - 1));
 }
 
 }  // namespace
+
+timer_table::timer_table(runtime_core& core) : core_(core), shards_(core.sched.shard_count()) {
+  assert(shards_.size() <= std::size_t{1} << shard_bits);
+}
 
 timer_table::~timer_table() {
   for (shard& s : shards_)
@@ -25,52 +33,73 @@ timer_table::~timer_table() {
       }
 }
 
-timer_table::entry* timer_table::find(shard& s, std::uint64_t number) noexcept {
+unsigned timer_table::shard_of(std::uint64_t number) noexcept {
+  return static_cast<unsigned>(number & ((1U << shard_bits) - 1));
+}
+
+// Whether it may be a number of ours at all.
+bool timer_table::known(std::uint64_t number) const noexcept {
+  return (number & timer_mark) && shard_of(number) < shards_.size();
+}
+
+std::size_t timer_table::size() const noexcept {
+  std::size_t all = 0;
+  for (const shard& s : shards_) all += s.in_use.load(std::memory_order_relaxed);
+  return all;
+}
+
+// Under the lock.
+timer_table::entry* timer_table::find(std::uint64_t number) noexcept {
+  shard& s = shards_[shard_of(number)];
   std::uint32_t at = place_of(number);
-  if (!(number & timer_mark) || at >= s.places.size() || s.places[at].number != number) return nullptr;
+  if (at >= s.places.size() || s.places[at].number != number) return nullptr;
   entry* e = s.places[at].held.get();
   return e && e->now != state::free ? e : nullptr;
 }
 
-// The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same
-// wheel, wherever the process runs by now: so they come in the order of their expiry.
-worker* timer_table::wheel_for(process& me, std::uint64_t number, const timer_request& request) {
-  nanos when = request.every.count() > 0 ? never : request.when.time_since_epoch().count();
-  runtime_section section(me);
-  process_extra& extra = me.more();
-  if (extra.last_timer_at < core_.sched.now() && !is_pending(extra.last_timer)) {
-    extra.timers_on = scheduler::current()->number;
-    extra.last_timer = 0;
-  }
-  if (extra.last_timer == 0 || extra.last_timer_at <= when) {
-    extra.last_timer = number;
-    extra.last_timer_at = when;
-  }
-  return &core_.sched.shard(extra.timers_on);
-}
-
 bool timer_table::is_pending(std::uint64_t number) noexcept {
   if (number == 0) return false;
-  shard& s = shard_of(number);
-  std::lock_guard lock(s.lock);
-  return find(s, number) != nullptr;
+  std::lock_guard lock(lock_of(number));
+  return find(number) != nullptr;
 }
 
-// Under the shard's lock. What the request owns has been taken out. `e` may be gone afterwards.
-void timer_table::free_entry(shard& s, entry& e) noexcept {
+// The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same
+// wheel, wherever the process runs by now: so they come in the order of their expiry. In a section of `me`.
+unsigned timer_table::wheel_of(process& me) {
+  worker& here = *scheduler::current();
+  process_extra& extra = me.more();
+  if (extra.timers_on == here.number) return here.number;
+  // The worker's clock may be behind: then they stay where they are a little longer.
+  if (extra.last_timer_at >= here.cached_now || is_pending(extra.last_timer)) return extra.timers_on;
+  extra.last_timer = 0;
+  extra.last_timer_at = -1;
+  return extra.timers_on = here.number;
+}
+
+void timer_table::note_expiry(process& me, std::uint64_t number, const timer_request& request) {
+  nanos when = request.every.count() > 0 ? never : request.when.time_since_epoch().count();
+  process_extra& extra = *me.extra;
+  if (extra.last_timer != 0 && extra.last_timer_at > when) return;
+  extra.last_timer = number;
+  extra.last_timer_at = when;
+}
+
+// Under the lock. What the request owns has been taken out. `e` may be gone afterwards.
+void timer_table::free_entry(entry& e) noexcept {
+  shard& s = shards_[shard_of(e.number)];
   std::uint32_t at = place_of(e.number);
   e.now = state::free;
   e.number = (e.number + (std::uint64_t{1} << (shard_bits + place_bits))) | timer_mark;
   s.places[at].number = e.number;
   if (s.unused.size() >= entries_kept) s.places[at].held.reset();
   s.unused.push_back(at);  // never allocates: capacity for every place
-  armed_.fetch_sub(1, std::memory_order_relaxed);
+  s.in_use.store(s.in_use.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
-// An entry that nobody else knows: free, and not among the unused.
-timer_table::entry& timer_table::reserve(shard& s, unsigned number_of_shard) {
-  std::lock_guard lock(s.lock);
-  if (s.unused.empty()) {
+// Under the lock. An entry that nobody else knows: free, and not among the unused.
+timer_table::entry& timer_table::reserve(unsigned number_of_shard) {
+  shard& s = shards_[number_of_shard];
+  if (s.unused.empty()) [[unlikely]] {
     if (s.places.size() >= (1U << place_bits))
       throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
     auto fresh = std::make_unique<entry>();
@@ -95,47 +124,85 @@ timer_table::entry& timer_table::reserve(shard& s, unsigned number_of_shard) {
   return *at.held;
 }
 
+// Under the lock.
+void timer_table::start(entry& e, timer_request& request, worker& on) noexcept {
+  shard& s = shards_[on.number];
+  e.request = std::move(request);
+  request.payload = nullptr;
+  e.now = state::armed;
+  s.in_use.store(s.in_use.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  core_.sched.arm_locked(e, e.request.when.time_since_epoch().count(), on);
+}
+
 ref timer_table::arm(timer_request&& request) {
   process* me = current_process();
-  worker* w = scheduler::current();
-  unsigned number_of_shard = w ? w->number % shard_count : shard_count - 1;
-  shard& s = shards_[number_of_shard];
+  worker* here = scheduler::current();
   struct payload_guard {
     timer_request& r;
     ~payload_guard() {
       if (r.payload) destroy(std::exchange(r.payload, nullptr));
     }
   } guard{request};
-  entry& e = reserve(s, number_of_shard);
-  std::uint64_t number = e.number;
-  ref reference(me ? me->self() : pid(), number);
-  pid target = request.to;
-  bool to_self = me && target == me->self();
-  worker* on = nullptr;
+  unsigned where = here ? here->number : 0;
+  if (me) {
+    runtime_section section(*me);
+    where = wheel_of(*me);
+  }
+  if (!me || request.to != me->self() || request.wrap) return arm_for_others(me, where, request);
+  // The usual case: a process tells itself. Nothing of it can arrive before it looks at its inbox again.
+  worker& on = core_.sched.shard(where);
+  const nanos when = request.when.time_since_epoch().count();
+  std::uint64_t number = 0;
+  runtime_section section(*me);
+  {
+    std::lock_guard lock(on.timers_lock);
+    entry& e = reserve(where);
+    number = e.number;
+    note_expiry(*me, number, request);
+    start(e, request, on);
+  }
+  core_.sched.announce_deadline(when, on);
   try {
-    if (request.wrap) request.payload = make_envelope(timer_expired{reference, std::move(request.wrapped)});
-    if (me) on = wheel_for(*me, number, request);
-    // The target hears of the timer before it can fire, and of its end behind that.
-    if (to_self) {
+    me->extra->timers.insert(number, 0);
+  } catch (...) {
+    target_ended(number);
+    throw;
+  }
+  return ref(me->self(), number);
+}
+
+// Its number is known before it starts: its message carries it, or its target has to hear of it first.
+ref timer_table::arm_for_others(process* me, unsigned where, timer_request& request) {
+  worker& on = core_.sched.shard(where);
+  std::unique_lock lock(on.timers_lock);
+  entry& e = reserve(where);
+  lock.unlock();
+  const std::uint64_t number = e.number;
+  const ref reference(me ? me->self() : pid(), number);
+  const pid target = request.to;
+  const bool to_self = me && target == me->self();
+  const nanos when = request.when.time_since_epoch().count();
+  try {
+    if (request.wrap) request.payload = make_envelope(timer_expired{reference, std::move(request.more->wrapped)});
+    if (me) {
       runtime_section section(*me);
-      me->more().timers.insert(number, 0);
-    } else if (target) {
+      note_expiry(*me, number, request);
+      if (to_self) me->extra->timers.insert(number, 0);
+    }
+    // The target hears of the timer before it can fire, and of its end behind that.
+    if (!to_self && target) {
       auto* tell = new control_envelope(&timer_set_type, reference.owner(), number);
       if (!deliver(core_, target, tell)) destroy(tell);
     }
   } catch (...) {
-    std::lock_guard lock(s.lock);
-    s.unused.push_back(place_of(number));
+    lock.lock();
+    shards_[where].unused.push_back(place_of(number));
     throw;
   }
-  {
-    std::lock_guard lock(s.lock);
-    e.request = std::move(request);
-    request.payload = nullptr;
-    e.now = state::armed;
-    armed_.fetch_add(1, std::memory_order_relaxed);
-    core_.sched.arm(e, e.request.when.time_since_epoch().count(), on);
-  }
+  lock.lock();
+  start(e, request, on);
+  lock.unlock();
+  core_.sched.announce_deadline(when, on);
   // One that ends closes its inbox and then takes its timers out: it found this one, or is seen to be closed here.
   if (target && !to_self) {
     process* there = core_.table.find(target);
@@ -146,19 +213,20 @@ ref timer_table::arm(timer_request&& request) {
 
 // Takes a pending timer out; false if it is not pending.
 bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, bool wait) noexcept {
-  shard& s = shard_of(number);
-  timer_request taken;
+  if (!known(number)) return false;
+  envelope* payload = nullptr;
+  std::unique_ptr<timer_details> more;
   bool busy = false;
   {
-    std::lock_guard lock(s.lock);
-    entry* e = find(s, number);
+    std::lock_guard lock(lock_of(number));
+    entry* e = find(number);
     if (!e || (e->now != state::armed && !(e->now == state::firing && e->request.every.count() > 0))) return false;
     *deadline = e->request.when.time_since_epoch().count();
     *target = e->request.to;
-    if (e->now == state::armed && core_.sched.disarm(*e)) {
-      taken = std::move(e->request);
-      e->request.payload = nullptr;
-      free_entry(s, *e);
+    if (e->now == state::armed && scheduler::disarm_locked(*e, core_.sched.shard(shard_of(number)))) {
+      payload = std::exchange(e->request.payload, nullptr);
+      more = std::move(e->request.more);
+      free_entry(*e);
     } else {
       busy = e->now == state::firing;
       e->now = state::cancelled;  // the expiry has begun and will find this
@@ -167,15 +235,22 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
   // An interval timer that sends its message at this moment: it shall have arrived before the canceller goes on.
   for (bool over = !busy || !wait; !over;) {
     scheduler::give_way();
-    std::lock_guard lock(s.lock);
-    over = s.places[place_of(number)].number != number;
+    std::lock_guard lock(lock_of(number));
+    over = shards_[shard_of(number)].places[place_of(number)].number != number;
   }
   try {
-    if (taken.payload) destroy(taken.payload);
+    if (payload) destroy(payload);
   } catch (...) {
     // A message whose destructor throws: the timer is gone all the same.
   }
   return true;
+}
+
+// What is far away need not be known to the millisecond.
+nanos timer_table::left_of(nanos deadline) noexcept {
+  nanos left = deadline - core_.sched.coarse_now();
+  if (left < coarse_timer) left = deadline - core_.sched.now();
+  return std::max<nanos>(0, left);
 }
 
 std::optional<duration> timer_table::cancel(ref timer) {
@@ -191,7 +266,7 @@ std::optional<duration> timer_table::cancel(ref timer) {
     auto* tell = new control_envelope(&timer_gone_type, pid(), timer.number());
     if (!deliver(core_, target, tell)) destroy(tell);
   }
-  return duration(std::max<nanos>(0, deadline - core_.sched.now()));
+  return duration(left_of(deadline));
 }
 
 void timer_table::target_ended(std::uint64_t number) noexcept {
@@ -202,16 +277,16 @@ void timer_table::target_ended(std::uint64_t number) noexcept {
 
 std::optional<duration> timer_table::read(ref timer) {
   if (!timer) throw bad_argument("read_timer: this is not a reference; give what send_after or start_timer returned");
-  shard& s = shard_of(timer.number());
+  if (!known(timer.number())) return std::nullopt;
   nanos deadline = 0;
   {
-    std::lock_guard lock(s.lock);
-    entry* e = find(s, timer.number());
+    std::lock_guard lock(lock_of(timer.number()));
+    entry* e = find(timer.number());
     if (!e || e->now == state::cancelled || (e->now == state::firing && e->request.every.count() == 0))
       return std::nullopt;
     deadline = e->request.when.time_since_epoch().count();
   }
-  return duration(std::max<nanos>(0, deadline - core_.sched.now()));
+  return duration(left_of(deadline));
 }
 
 void timer_table::fired(timer& t) noexcept {
@@ -220,11 +295,11 @@ void timer_table::fired(timer& t) noexcept {
 }
 
 void timer_table::expire(entry& e) noexcept {
-  shard& s = shard_of(e.number);
+  worker& on = core_.sched.shard(shard_of(e.number));
   bool repeats = false;
   bool fires = false;
   {
-    std::lock_guard lock(s.lock);
+    std::lock_guard lock(on.timers_lock);
     fires = e.now == state::armed;
     if (fires) e.now = state::firing;
     repeats = e.request.every.count() > 0;
@@ -251,9 +326,10 @@ void timer_table::expire(entry& e) noexcept {
     }
     go_on = ready && act(e, message) && repeats && !core_.stopping.load();
   }
-  timer_request done;
+  envelope* payload = nullptr;
+  std::unique_ptr<timer_details> more;
   {
-    std::lock_guard lock(s.lock);
+    std::unique_lock lock(on.timers_lock);
     if (go_on && e.now == state::firing) {
       // The rhythm is kept; periods that passed while nobody looked become one message.
       nanos period = e.request.every.count();
@@ -262,15 +338,17 @@ void timer_table::expire(entry& e) noexcept {
         when += (now - when) / period * period + (when == now ? 0 : period);
       e.request.when = instant(duration(when));
       e.now = state::armed;
-      core_.sched.arm(e, when, &core_.sched.shard(e.shard.load(std::memory_order_relaxed)));  // the wheel it was in
+      core_.sched.arm_locked(e, when, on);
+      lock.unlock();
+      core_.sched.announce_deadline(when, on);
       return;
     }
-    done = std::move(e.request);
-    e.request.payload = nullptr;
-    free_entry(s, e);
+    payload = std::exchange(e.request.payload, nullptr);
+    more = std::move(e.request.more);
+    free_entry(e);
   }
   try {
-    if (done.payload) destroy(done.payload);
+    if (payload) destroy(payload);
   } catch (...) {
     // as in take_out
   }
@@ -281,7 +359,7 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
   try {
     pid to = r.to;
     if (!to && r.action != timer_request::what::apply) {
-      auto held = core_.whereis(r.name);
+      auto held = core_.whereis(r.details().name);
       if (held) to = *held;
     }
     if (r.to && r.every.count() == 0) {
@@ -299,13 +377,14 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
       }
       case timer_request::what::exit:
         if (!to) return false;
-        send_exit(core_, pid(), to, r.reason);
-        if (r.reason == reason::kill) start_kill_budget(core_, to);
+        send_exit(core_, pid(), to, r.more->reason);
+        if (r.more->reason == reason::kill) start_kill_budget(core_, to);
         return true;
       case timer_request::what::apply: {
-        auto* function = &r.function;
+        auto* function = &r.more->function;
         if (r.every.count() > 0) {
-          spawn_body(core_, nullptr, make_function_body(unique_function([shared = r.shared] { (*shared)(); })), {});
+          spawn_body(core_, nullptr, make_function_body(unique_function([shared = r.more->shared] { (*shared)(); })),
+                     {});
         } else {
           spawn_body(core_, nullptr, make_function_body(std::move(*function)), {});
         }
@@ -327,7 +406,9 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
 instant after_now(duration delay) {
   if (delay.count() < 0)
     throw bad_argument("timer: the time is " + integer_text(delay.count()) + " ns; give 0 or more");
-  nanos now = require_runtime("timer").sched.now();
+  scheduler& sched = require_runtime("timer").sched;
+  nanos now =
+      delay.count() >= coarse_timer && !sched.seeded() ? sched.coarse_now() + scheduler::coarse_step : sched.now();
   return instant(duration(delay.count() > never - now ? never : now + delay.count()));
 }
 
@@ -335,9 +416,10 @@ ref arm_timer(timer_request request) {
   try {
     if (request.payload == nullptr && request.action == timer_request::what::send && !request.wrap)
       throw bad_argument("timer: there is no message");
-    if (request.every.count() < 0 || ((request.copy || request.shared) && request.every.count() == 0))
+    if (request.every.count() < 0 ||
+        ((request.copy || (request.more && request.more->shared)) && request.every.count() == 0))
       throw bad_argument("timer: the period must be longer than 0");
-    if (!request.to && request.name.empty() && request.action != timer_request::what::apply)
+    if (!request.to && (!request.more || request.more->name.empty()) && request.action != timer_request::what::apply)
       throw bad_argument("timer: this is not a process or a name");
     runtime_core& core = require_runtime("timer");
     if (process* me = current_process()) check_abandoned(*me);
@@ -360,9 +442,9 @@ ref start(instant when, pid to, std::string_view name, term payload) {
   timer_request r;
   r.when = when;
   r.to = to;
-  r.name = name;
+  r.details().name = name;
   r.wrap = true;
-  r.wrapped = std::move(payload);
+  r.details().wrapped = std::move(payload);
   return arm_timer(std::move(r));
 }
 
@@ -371,8 +453,8 @@ ref exit_later(duration delay, pid to, std::string_view name, exit_reason why) {
   r.action = timer_request::what::exit;
   r.when = after_now(delay);
   r.to = to;
-  r.name = name;
-  r.reason = std::move(why);
+  r.details().name = name;
+  r.details().reason = std::move(why);
   return arm_timer(std::move(r));
 }
 
@@ -399,7 +481,7 @@ ref apply_once(duration delay, unique_function function) {
   timer_request r;
   r.action = timer_request::what::apply;
   r.when = after_now(delay);
-  r.function = std::move(function);
+  r.details().function = std::move(function);
   return arm_timer(std::move(r));
 }
 
@@ -409,7 +491,7 @@ ref apply_every(duration period, unique_function function) {
   r.action = timer_request::what::apply;
   r.when = after_now(period);
   r.every = period;
-  r.shared = std::make_shared<unique_function>(std::move(function));
+  r.details().shared = std::make_shared<unique_function>(std::move(function));
   return arm_timer(std::move(r));
 }
 }  // namespace detail

@@ -599,16 +599,23 @@ void scheduler::arm(timer& t, nanos deadline, worker* on) {
   worker* w = current();
   if (w && &w->owner != this) w = nullptr;
   worker& of = on ? *on : w ? *w : *workers_[0];
-  bool foreign = &of != w;
-  bool sooner = false;
   {
     std::lock_guard lock(of.timers_lock);
-    t.shard.store(of.number, std::memory_order_relaxed);  // read again under the lock by disarm
-    of.wheel.arm(t, deadline);
-    sooner = deadline < of.next_timer.load(std::memory_order_relaxed);
-    if (sooner) of.next_timer.store(deadline);
+    arm_locked(t, deadline, of);
   }
-  if (sooner && foreign && !options_.seeded && idle_.claim(of.number)) unpark(of);
+  announce_deadline(deadline, of);
+}
+
+void scheduler::arm_locked(timer& t, nanos deadline, worker& of) noexcept {
+  t.shard.store(of.number, std::memory_order_relaxed);  // read again under the lock by disarm
+  of.wheel.arm(t, deadline);
+  if (deadline < of.next_timer.load(std::memory_order_relaxed)) of.next_timer.store(deadline);
+}
+
+void scheduler::announce_deadline(nanos deadline, worker& of) noexcept {
+  if (&of == current() || options_.seeded) return;
+  // Of several that are armed at once the soonest is announced by its own call.
+  if (of.next_timer.load(std::memory_order_relaxed) == deadline && idle_.claim(of.number)) unpark(of);
 }
 
 bool scheduler::disarm(timer& t) noexcept {

@@ -243,6 +243,11 @@ class scheduler {
   /// In the wheel of worker `on`, or of the calling one. Timers of one wheel fire in the order of their deadlines.
   void arm(timer&, nanos deadline, worker* on = nullptr);
   bool disarm(timer&) noexcept;  ///< true: it had not fired and will not
+  /// The same for who holds `of.timers_lock` and keeps more under it.
+  void arm_locked(timer&, nanos deadline, worker& of) noexcept;
+  static bool disarm_locked(timer& t, worker& of) noexcept { return of.wheel.disarm(t); }
+  /// After arm_locked, without the lock: a worker that sleeps learns of a deadline that is sooner than it knew.
+  void announce_deadline(nanos deadline, worker& of) noexcept;
   /// Fires every timer that is still armed: for an owner that goes, whose timers find nobody any more.
   void drop_timers() noexcept;
   worker& shard(unsigned number) noexcept { return *workers_[number]; }
