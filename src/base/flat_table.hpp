@@ -67,6 +67,11 @@ class flat_table {
     entries_ = {};
     index_ = {};
   }
+  /// The same, but a small one keeps its memory for the next entries.
+  void reset() noexcept {
+    if (entries_.capacity() > plain_max || !index_.empty()) return clear();
+    entries_.clear();
+  }
 
  private:
   static constexpr std::size_t nowhere = ~std::size_t{0};

@@ -1,5 +1,7 @@
 #include "process/control.hpp"
 
+#include "process/envelope_pool.hpp"
+
 #include <mutex>
 #include <new>
 
@@ -40,7 +42,9 @@ constinit const envelope_type alias_type = {signal::alias, nullptr,
 namespace {
 
 constexpr std::size_t signal_size = 64;
-static_assert(sizeof(control_envelope) <= signal_size && sizeof(exit_envelope) <= signal_size);
+constexpr std::size_t size_class = envelope_pool::class_of(signal_size);
+static_assert(envelope_pool::class_of(sizeof(control_envelope)) == size_class &&
+              envelope_pool::class_of(sizeof(exit_envelope)) == size_class);
 
 // Filled when the first runtime starts and again whenever memory is there; never freed.
 struct reserve {
@@ -67,7 +71,7 @@ void fill_signal_reserve() noexcept {
 }
 
 void* signal_memory() {
-  if (void* memory = ::operator new(signal_size, std::nothrow)) return memory;
+  if (void* memory = envelope_memory_or_null(signal_size)) return memory;
   reserve& r = the_reserve();
   std::lock_guard lock(r.lock);
   if (r.count == 0) throw std::bad_alloc();

@@ -4,8 +4,7 @@
 
 namespace otp::detail {
 
-/// Memory for a signal that must not fail to be sent: from the heap, or from a reserve kept for that. Every block is
-/// freed by operator delete.
+/// Memory of envelopes for a signal that must not fail to be sent: there is a reserve kept for that.
 void* signal_memory();
 void fill_signal_reserve() noexcept;
 
@@ -13,7 +12,7 @@ struct control_envelope final : envelope {
   control_envelope(const envelope_type* t, pid sender, std::uint64_t n) noexcept
       : envelope(t), from(sender), number(n) {}
   static void* operator new(std::size_t) { return signal_memory(); }
-  static void operator delete(void* memory) { ::operator delete(memory); }
+  static void operator delete(void* memory) noexcept { free_envelope_memory(memory, sizeof(control_envelope)); }
   pid from;
   std::uint64_t number;  // of the monitor, the unlink, the timer; the token of a wake
 };

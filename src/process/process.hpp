@@ -21,6 +21,8 @@
 
 #include <otp/detail/behaviour.hpp>
 
+#include <memory>
+
 namespace otp::detail {
 
 struct process;
@@ -101,7 +103,15 @@ struct process_extra {
   wait_timer* waits = nullptr;
   start_watch* watch = nullptr;  // of a supervisor that waits for a child's start; on its stack
   pid group_leader;
+  process_extra* next_spare = nullptr;  // of the worker that keeps it
 };
+/// From the worker's spare ones, or new; and back.
+process_extra* make_extra();
+void free_extra(process_extra*) noexcept;
+struct extra_deleter {
+  void operator()(process_extra* extra) const noexcept { free_extra(extra); }
+};
+using owned_extra = std::unique_ptr<process_extra, extra_deleter>;
 
 struct process : runnable {
   // Senders.
@@ -155,7 +165,7 @@ struct process : runnable {
 
   otp::pid self() const noexcept { return otp::pid(id.load(std::memory_order_relaxed)); }
   process_extra& more() {
-    if (!extra) extra = new process_extra;
+    if (!extra) extra = make_extra();
     return *extra;
   }
 };

@@ -53,6 +53,7 @@ scheduler::options scheduler_options(const runtime_options& o, bool seeded, std:
 // ---- hooks of the scheduler --------------------------------------------------------------------------------------
 
 struct worker_state : worker_local {
+  using worker_local::worker_local;
   std::unique_ptr<thread_signal_stack> signals;
 };
 
@@ -67,7 +68,12 @@ void worker_ended(worker& w) {
   core_of(w).table.give_back(local->free_places);
 }
 
-void trim(worker& w) { static_cast<worker_local*>(w.local)->envelopes.trim(); }
+void trim(worker& w) {
+  auto& local = *static_cast<worker_local*>(w.local);
+  local.envelopes.trim();
+  free_spare_extras(local);
+  core_of(w).depot.trim();
+}
 
 void stalled(scheduler& s, const stall& what) try {
   auto& core = *static_cast<runtime_core*>(s.owner());
@@ -278,7 +284,7 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
   timers = std::make_unique<timer_table>(*this);
   blocking = std::make_unique<blocking_pool>(*this, std::max(1U, o.blocking_threads));
   try {
-    for (unsigned i = 0; i < sched.shard_count(); ++i) sched.shard(i).local = new worker_state;
+    for (unsigned i = 0; i < sched.shard_count(); ++i) sched.shard(i).local = new worker_state(depot);
     install_crash_handlers(hooks_for_crashes());
   } catch (...) {
     free_locals();
@@ -287,8 +293,11 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
 }
 
 void runtime_core::free_locals() noexcept {
-  for (unsigned i = 0; i < sched.shard_count(); ++i)
-    delete static_cast<worker_state*>(std::exchange(sched.shard(i).local, nullptr));
+  for (unsigned i = 0; i < sched.shard_count(); ++i) {
+    auto* local = static_cast<worker_state*>(std::exchange(sched.shard(i).local, nullptr));
+    if (local) free_spare_extras(*local);
+    delete local;
+  }
 }
 
 runtime_core::~runtime_core() {

@@ -47,10 +47,16 @@ struct counter_block {
 };
 
 struct worker_local {
+  explicit worker_local(envelope_depot& depot) noexcept : envelopes(&depot) {}
   counter_block counters;
   process_table::cache free_places;
   envelope_pool envelopes;
+  process_extra* spare_extras = nullptr;  // emptied, with the memory of their tables
+  unsigned spare_extra_count = 0;
 };
+
+/// Gives the memory of a worker's spare process_extra back.
+void free_spare_extras(worker_local&) noexcept;
 
 class blocking_pool;
 class timer_table;
@@ -86,6 +92,7 @@ struct runtime_core {
 
   runtime_options options;
   runtime* face = nullptr;
+  envelope_depot depot;
   scheduler sched;
   process_table table;
   std::unique_ptr<timer_table> timers;

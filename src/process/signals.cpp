@@ -18,7 +18,10 @@ namespace {
 
 void decide_fate(process& p, exit_reason why, bool killed) noexcept;
 
-// Messages of users and nothing else: they go to the end of the queue as they are.
+// What goes to the queue as it is. The order of `signal` makes it one comparison.
+inline bool is_message(const envelope& e) noexcept { return e.type->kind <= signal::cast; }
+
+// Messages and nothing else: they go to the end of the queue as they are.
 inline void accept_messages(process& p, envelope* first, envelope* last, std::uint32_t count) noexcept {
   (p.last ? p.last->next : p.first) = first;
   if (!p.last) p.oldest_at = first->sent_at;
@@ -61,7 +64,7 @@ enum class handed : std::uint8_t { no, queued, woken };
 // A message of a user's, to a process that sleeps and has no limits: straight into its queue. `woken`: the caller has
 // its ready right.
 inline handed hand_message(runtime_core& core, worker& w, process& p, pid to, envelope* e) noexcept {
-  if (core.sched.seeded() || !runs_here(w, p) || !p.in.try_wake()) return handed::no;
+  if (core.sched.seeded() || !is_message(*e) || !runs_here(w, p) || !p.in.try_wake()) return handed::no;
   {
     hand_section section(p);
     if (section.entered() && p.self() == to && p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm)
@@ -652,7 +655,7 @@ void take_in_all(runtime_core& core, process& p) {
   bool plain = true;
   envelope* first = p.in.take_all([&](envelope& e) {
     if (!newest) newest = &e;
-    plain = plain && e.type->kind <= signal::cast && e.to == me;
+    plain = plain && is_message(e) && e.to == me;
     ++count;
   });
   if (!first) return;
@@ -755,10 +758,10 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
       e->value.reason = why;
       if (!deliver(core, pid(watcher.first), e)) destroy(e);
     }
-    extra->links.clear();
-    extra->monitors.clear();
-    extra->monitored_by.clear();
-    if (!keep) delete extra;
+    extra->links.reset();
+    extra->monitors.reset();
+    extra->monitored_by.reset();
+    if (!keep) free_extra(extra);
   }
 }
 
@@ -779,7 +782,7 @@ void free_kept(process& p) noexcept {
     }
     e = next;
   }
-  delete std::exchange(p.extra, nullptr);
+  if (p.extra) free_extra(std::exchange(p.extra, nullptr));
 }
 
 }  // namespace otp::detail

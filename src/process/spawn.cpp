@@ -310,20 +310,20 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   worker* w = scheduler::current();
   bool inside = w && &w->owner == &core.sched;
   mailbox_account* account = nullptr;
-  std::unique_ptr<process_extra> extra;
+  owned_extra extra;
   spawned made;
   process* p = nullptr;
   down_envelope* watch = nullptr;
   try {
     if (!options.label.empty()) {
-      extra = std::make_unique<process_extra>();
+      extra.reset(make_extra());
       extra->label = options.label;
     }
     if (options.monitor && parent) {
       made.monitor = ref(parent->self(), core.new_reference());
       watch = new down_envelope(
           down{.reference = made.monitor, .process = {}, .name = {}, .reason = {}, .tag = options.monitoring.tag});
-      if (!extra) extra = std::make_unique<process_extra>();
+      if (!extra) extra.reset(make_extra());
       extra->monitored_by.insert({parent->self().value(), made.monitor.number()}, watch);
     }
     p = core.table.allocate(inside ? &static_cast<worker_local*>(w->local)->free_places : nullptr);
@@ -337,7 +337,7 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
     if (parent) {
       runtime_section section(*parent);
       if (parent->extra && parent->extra->group_leader) {
-        if (!extra) extra = std::make_unique<process_extra>();
+        if (!extra) extra.reset(make_extra());
         extra->group_leader = parent->extra->group_leader;
       }
       if (options.monitor)

@@ -25,12 +25,14 @@ struct not_movable;  // it is moved to its receiver: give it a move constructor,
 namespace otp::detail {
 
 enum class signal : std::uint8_t {
+  // To the queue as they are:
   message,  // a user's value
   request,  // a call that waits for its reply
   cast,     // a message whose handler its sender named: only servers of its type take it
-  alias,    // a user's value on its way through an alias
-  reply,    // that request on its way back
-  exit,     // a link broke, or somebody called exit(pid, reason)
+  // To be acted upon:
+  alias,  // a user's value on its way through an alias
+  reply,  // that request on its way back
+  exit,   // a link broke, or somebody called exit(pid, reason)
   link,
   unlink,
   unlink_ack,
@@ -56,6 +58,7 @@ struct envelope_type {
 /// Memory of envelopes: a worker keeps what its processes have read for what they send next. Every block comes from the
 /// global operator new and may go back to it.
 void* envelope_memory(std::size_t size);
+void* envelope_memory_or_null(std::size_t size) noexcept;
 void free_envelope_memory(void* memory, std::size_t size) noexcept;
 
 struct alignas(16) envelope {
