@@ -172,14 +172,14 @@ template <class Server, class Request>
 struct call_envelope final : reply_envelope<typename reply_of<Request>::type> {
   template <class R>
   explicit call_envelope(R&& r);
-  Request request;
+  [[no_unique_address]] Request request;
 };
 
 template <class Server, class Message, runner Run>
 struct cast_envelope final : envelope {
   template <class M>
   explicit cast_envelope(M&& m);
-  Message value;
+  [[no_unique_address]] Message value;
 };
 
 template <class Server, class Request>

@@ -114,11 +114,13 @@ struct extra_deleter {
 using owned_extra = std::unique_ptr<process_extra, extra_deleter>;
 
 struct process : runnable {
-  // Senders.
+  // Senders; this is the first cache line of a block, and what the owner writes for every message is on others.
   inbox<envelope> in;                              // rule 1; rule 5
   std::atomic<std::uint64_t> id{0};                // of the tenant; changes when it dies
   std::atomic<mailbox_account*> account{nullptr};  // null: unbounded
   mailbox_account* kept_account = nullptr;         // of the place, once a tenant had limits
+  // Who calls whom, for deadlock detection: see request.cpp.
+  std::atomic<std::uint64_t> edge{0};  // callee's index in the low 24 bits, my call number above; 0: none
 
   // The owner and its visitors (rule 4).
   std::atomic<otp::detail::phase> phase{phase::idle};
@@ -158,11 +160,15 @@ struct process : runnable {
   std::atomic<std::uint32_t> messages_in{0};
   std::atomic<std::uint32_t> reductions{0};
 
-  // Who calls whom, for deadlock detection: see call_edge in request.cpp.
-  std::atomic<std::uint64_t> edge{0};  // callee's index in the low 24 bits, my call number above; 0: none
-  std::atomic<nanos> edge_deadline{never};
+  std::atomic<nanos> edge_deadline{never};  // of `edge`
   std::uint64_t calls = 0;
 
+  /// Who is about to push wants the line of the inbox for itself, and not twice.
+  void about_to_push() const noexcept {
+#if defined(__x86_64__)
+    asm volatile("prefetchw %0" : : "m"(in));
+#endif
+  }
   otp::pid self() const noexcept { return otp::pid(id.load(std::memory_order_relaxed)); }
   process_extra& more() {
     if (!extra) extra = make_extra();

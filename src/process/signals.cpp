@@ -64,7 +64,8 @@ enum class handed : std::uint8_t { no, queued, woken };
 // A message of a user's, to a process that sleeps and has no limits: straight into its queue. `woken`: the caller has
 // its ready right.
 inline handed hand_message(runtime_core& core, worker& w, process& p, pid to, envelope* e) noexcept {
-  if (core.sched.seeded() || !is_message(*e) || !runs_here(w, p) || !p.in.try_wake()) return handed::no;
+  if (core.sched.seeded() || !is_message(*e) || !p.in.asleep() || !runs_here(w, p) || !p.in.try_wake())
+    return handed::no;
   {
     hand_section section(p);
     if (section.entered() && p.self() == to && p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm)
@@ -232,8 +233,10 @@ namespace {
 template <bool call>
 [[gnu::always_inline]] inline send_status send_to_process(runtime_core& core, pid to, envelope* e) {
   worker* w = worker_of(core);
-  process* p = core.table.find(to);
-  if (!w || !p || p->account.load(std::memory_order_acquire) || core.options.contain_stack_overflow ||
+  process* p = core.table.at(to.index());
+  if (p) p->about_to_push();
+  if (!w || !p || p->id.load(std::memory_order_acquire) != to.value() || p->account.load(std::memory_order_acquire) ||
+      core.options.contain_stack_overflow ||
       (w->running && static_cast<process*>(w->running)->attention.load(std::memory_order_relaxed) == attention::fence))
       [[unlikely]]
     return send_with_care(core, w, to, e);

@@ -91,7 +91,7 @@ struct value_envelope final : envelope {
     bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);
   }
   static const envelope_type type_of;
-  T value;
+  [[no_unique_address]] T value;  // a message that only says that something is needs no more than the header
 };
 
 template <class T>
