@@ -367,7 +367,7 @@ inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.curren
 
 inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
   constexpr unsigned most_in_row = 16;
-  if (w.handed || w.handed_in_row >= most_in_row || options_.seeded) return false;
+  if (w.handed || !w.running || w.handed_in_row >= most_in_row || options_.seeded) return false;
   w.handed = &r;
   return true;
 }
