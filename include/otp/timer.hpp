@@ -50,10 +50,11 @@ envelope* copy_payload(const envelope& e) {
   return new value_envelope<T>(static_cast<const value_envelope<T>&>(e).value);
 }
 template <class T>
-timer_request one_shot(instant when, T&& value) {
+timer_request one_shot(instant when, T&& value, std::string_view name = {}) {
   timer_request request;
   request.when = when;
-  request.payload = make_envelope(std::forward<T>(value));
+  if (!name.empty()) request.details().name = name;
+  request.payload = make_envelope(std::forward<T>(value));  // last: nobody frees it until it is armed
   return request;
 }
 }  // namespace detail
@@ -66,9 +67,7 @@ ref send_after(duration delay, pid to, T&& value) {
 }
 template <class T>
 ref send_after(duration delay, std::string_view name, T&& value) {
-  auto request = detail::one_shot(detail::after_now(delay), std::forward<T>(value));
-  request.details().name = name;
-  return detail::arm_timer(std::move(request));
+  return detail::arm_timer(detail::one_shot(detail::after_now(delay), std::forward<T>(value), name));
 }
 /// At an absolute time; one that has passed fires at once.
 template <class T>
@@ -79,9 +78,7 @@ ref send_at(instant when, pid to, T&& value) {
 }
 template <class T>
 ref send_at(instant when, std::string_view name, T&& value) {
-  auto request = detail::one_shot(when, std::forward<T>(value));
-  request.details().name = name;
-  return detail::arm_timer(std::move(request));
+  return detail::arm_timer(detail::one_shot(when, std::forward<T>(value), name));
 }
 
 /// As send_after, but what arrives is `timer_expired{ref, payload}`.

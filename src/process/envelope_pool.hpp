@@ -27,7 +27,7 @@ struct envelope_block {
 class envelope_depot {
  public:
   static constexpr std::size_t chain_length = 64;
-  static constexpr std::size_t kept_max = std::size_t{16} << 20U;  // bytes
+  static constexpr std::size_t kept_max = std::size_t{4} << 20U;  // bytes
 
   envelope_depot() = default;
   ~envelope_depot() { trim(); }
@@ -67,6 +67,7 @@ class envelope_pool {
       first = free_[size_class];
     }
     free_[size_class] = first->next;
+    __builtin_prefetch(first->next);  // the next one taken reads it
     kept_ -= size_class * step;
     return first;
   }

@@ -10,10 +10,15 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <set>
+#include <thread>
+#include <utility>
+#include <vector>
 
 namespace otp::detail {
 namespace {
@@ -55,6 +60,83 @@ TEST(envelope_pool, is_full_at_its_limit_whatever_the_class_and_has_room_again_a
   for (std::size_t c = 1; c <= 8; ++c) EXPECT_EQ(pool.take(c), nullptr);
   void* again = block(8);
   EXPECT_TRUE(pool.give(again, 8));
+}
+
+TEST(envelope_depot, gets_a_chain_from_a_full_pool_and_hands_it_to_an_empty_one) {
+  envelope_depot depot;
+  envelope_pool full(&depot);
+  envelope_pool empty(&depot);
+  EXPECT_EQ(empty.take(2), nullptr);
+  std::size_t given = 0;
+  std::set<void*> blocks;
+  for (; given < envelope_pool::kept_max / (2 * envelope_pool::step) + 1; ++given) {
+    void* next = block(2);
+    blocks.insert(next);
+    ASSERT_TRUE(full.give(next, 2));
+  }
+  EXPECT_EQ(empty.take(3), nullptr) << "of another class";
+  std::size_t taken = 0;
+  while (void* there = empty.take(2)) {
+    EXPECT_EQ(blocks.count(there), 1U);
+    ::operator delete(there);
+    ++taken;
+  }
+  EXPECT_EQ(taken, envelope_depot::chain_length);
+}
+
+TEST(envelope_depot, is_full_at_its_limit_and_then_the_pool_refuses) {
+  envelope_depot depot;
+  envelope_pool pool(&depot);
+  std::size_t given = 0;
+  void* next = block(8);
+  for (; pool.give(next, 8); ++given) next = block(8);
+  ::operator delete(next);
+  const std::size_t bytes = given * 8 * envelope_pool::step;
+  EXPECT_LE(bytes, envelope_depot::kept_max + envelope_pool::kept_max);
+  EXPECT_GT(bytes + 8 * envelope_pool::step * envelope_depot::chain_length,
+            envelope_depot::kept_max + envelope_pool::kept_max);
+  depot.trim();
+  envelope_pool another(&depot);
+  EXPECT_EQ(another.take(8), nullptr);
+}
+
+TEST(envelope_depot, serves_workers_that_send_to_each_other_at_once) {
+  envelope_depot depot;
+  std::atomic<int> ready{0};
+  auto work = [&](std::size_t size_class) {
+    envelope_pool pool(&depot);
+    ++ready;
+    while (ready.load() < 4) std::this_thread::yield();
+    for (int round = 0; round < 200; ++round) {
+      std::vector<void*> held;
+      for (int i = 0; i < 100; ++i) {
+        void* memory = pool.take(size_class);
+        held.push_back(memory ? memory : block(size_class));
+        std::memset(held.back(), 0xee, size_class * envelope_pool::step);
+      }
+      for (void* memory : held)
+        if (!pool.give(memory, size_class)) ::operator delete(memory);
+      while (void* memory = pool.take(size_class)) {  // all of it goes to the depot or back
+        auto* chain = ::new (memory) envelope_block{};
+        envelope_block* last = chain;
+        std::size_t n = 1;
+        for (; n < envelope_depot::chain_length; ++n) {
+          void* more = pool.take(size_class);
+          last->next = ::new (more ? more : block(size_class)) envelope_block{};
+          last = last->next;
+        }
+        if (!depot.give(chain, size_class))
+          while (chain) ::operator delete(std::exchange(chain, chain->next));
+      }
+    }
+  };
+  std::thread a(work, 1);
+  std::thread b(work, 1);
+  std::thread c(work, 2);
+  work(2);
+  a.join();
+  b.join();
+  c.join();
 }
 
 template <std::size_t Bytes>

@@ -47,7 +47,7 @@ struct counter_block {
 };
 
 struct worker_local {
-  explicit worker_local(envelope_depot& depot) noexcept : envelopes(&depot) {}
+  explicit worker_local(envelope_depot& depot) : envelopes(&depot) {}
   counter_block counters;
   process_table::cache free_places;
   envelope_pool envelopes;

@@ -155,9 +155,9 @@ TEST(a_million_timers_half_of_them_cancelled, fire_the_other_half_never_early_an
     EXPECT_EQ(fired, count / 2);
     otp::receive([](const timed&) { ADD_FAILURE() << "one too many"; }, otp::after(20s, [] {}));
     EXPECT_EQ(otp::counters().timers, 0U);
-    // A place keeps its number, so that no reference ever means another timer; everything else is back.
+    // A place keeps its number, so that no reference ever means another timer, and this process the room of its table.
     if (!asan) {
-      EXPECT_LT(heap_bytes() - heap_before, (heap_full - heap_before) / 4);
+      EXPECT_LT(heap_bytes() - heap_before, (heap_full - heap_before) / 2);
     }
   });
 }
