@@ -12,4 +12,5 @@
 #include <otp/runtime.hpp>
 #include <otp/supervisor.hpp>
 #include <otp/sys.hpp>
+#include <otp/task.hpp>
 #include <otp/timer.hpp>

@@ -14,6 +14,11 @@ spawned spawn_body(std::unique_ptr<process_body> body, const spawn_options& opti
   return spawn_body(core, parent, std::move(body), options);
 }
 
+process_body* body_of_caller() noexcept {
+  process* p = current_process();
+  return p ? p->body : nullptr;
+}
+
 void end_with(exit_reason why) {
   process& p = require_process("end_with");
   runtime_section section(p);

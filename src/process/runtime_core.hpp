@@ -264,6 +264,7 @@ void start_kill_budget(runtime_core&, pid victim) noexcept;
 void send_wake(runtime_core&, pid to, const void* token) noexcept;
 void append(process&, envelope*) noexcept;
 envelope* take_first(runtime_core&, process&) noexcept;
+void handle_forget(runtime_core& core, process& p, envelope* e);  // collect.cpp
 void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
 send_status send_user(runtime_core& core, pid to, envelope* e);
 void end_calls_to(runtime_core&, envelope* request, const exit_reason& why) noexcept;

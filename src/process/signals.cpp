@@ -8,6 +8,8 @@
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
 
+#include <otp/detail/collect.hpp>
+
 #include <cassert>
 
 namespace otp::detail {
@@ -431,6 +433,19 @@ void handle_reply(runtime_core& core, process& p, request_envelope* r) {
   destroy(r);
 }
 
+// A task's result reaches its owner only while the monitor of the task is there, whose reference is its address.
+void handle_result(runtime_core& core, process& p, envelope* e) {
+  auto& type = static_cast<const result_envelope_type&>(*e->type);
+  if (!type.arrived) return handle_forget(core, p, e);
+  monitor_record* record = p.extra ? p.extra->monitors.find(type.reference(*e).number()) : nullptr;
+  if (!record || record->alias == alias_mode::none) {
+    core.count(counter::dropped);
+    return destroy(e);
+  }
+  e->type = type.arrived;
+  accept_message(core, p, e);
+}
+
 void handle_wake(process& p, control_envelope* e) noexcept {
   const void* token = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(e->number));
   if (p.waiting && token && p.waiting->token == token) p.waiting->satisfied = true;
@@ -442,6 +457,7 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
   give_room(core, place, *e);
   switch (e->type->kind) {
     case signal::message:
+    case signal::result:
     case signal::cast: core.count(counter::dropped); break;
     case signal::reply:
       if (holds_reply(*static_cast<request_envelope*>(e))) core.count(counter::late_replies);
@@ -511,6 +527,7 @@ void take_in(runtime_core& core, process& p, envelope* e) {
       return;
     }
     case signal::wake: return handle_wake(p, static_cast<control_envelope*>(e));
+    case signal::result: return handle_result(core, p, e);
   }
 }
 

@@ -321,6 +321,7 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
     }
     if (options.monitor && parent) {
       made.monitor = ref(parent->self(), core.new_reference());
+      body->watched(made.monitor);
       watch = new down_envelope(
           down{.reference = made.monitor, .process = {}, .name = {}, .reason = {}, .tag = options.monitoring.tag});
       if (!extra) extra = std::make_unique<process_extra>();

@@ -40,9 +40,15 @@ class process_body {
   virtual std::string busy_with() const { return {}; }
   /// Whether it reports its own crash, so that nobody else does.
   virtual bool reports_itself() const noexcept { return false; }
+  /// It is spawned with this monitor; before it takes its first step.
+  virtual void watched(ref monitor) noexcept { static_cast<void>(monitor); }
+  /// On whose behalf it runs: see otp::callers().
+  virtual std::shared_ptr<const std::vector<pid>> callers() const { return nullptr; }
 };
 
 spawned spawn_body(std::unique_ptr<process_body> body, const spawn_options& options);
+/// Of the calling process; null outside of one.
+process_body* body_of_caller() noexcept;
 
 /// In a body: the process ends with `why` when this call of the body returns.
 void end_with(exit_reason why);
