@@ -268,11 +268,13 @@ void server_core::run(runner r, envelope* e) {
   turn t;
   doing_.store(type.record, std::memory_order_relaxed);
   bool handled = false;
-  auto failed = guard([&] {
-    call_handler(t, r, server(), e);
-    handled = true;
-    if (!taken && !t.stops()) destroy(std::exchange(e, nullptr));
-  });
+  auto failed = guard(
+      [&] {
+        call_handler(t, r, server(), e);
+        handled = true;
+        if (!taken && !t.stops()) destroy(std::exchange(e, nullptr));
+      },
+      "callback");
   doing_.store(nullptr, std::memory_order_relaxed);
   if (!failed && !t.stops()) [[likely]] {
     if (!being_ended()) apply(t, {});
@@ -365,7 +367,7 @@ void server_core::run_request(request_envelope* r) {
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
   turn t(r);
   doing_.store(type.record, std::memory_order_relaxed);
-  auto failed = guard([&] { call_handler(t, type.run, server(), r); });
+  auto failed = guard([&] { call_handler(t, type.run, server(), r); }, "callback");
   doing_.store(nullptr, std::memory_order_relaxed);
   if (!failed && !t.step && !t.request && !rare_) [[likely]]
     return;  // answered, and nothing else to do

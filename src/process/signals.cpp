@@ -24,6 +24,8 @@ namespace {
 inline bool push_to(runtime_core& core, worker* w, process& p, pid to, envelope* e) noexcept {
   e->to = to.value();
   e->sent_at = milliseconds(w ? w->cached_now : core.sched.coarse_now());
+  if (core.explorer) [[unlikely]]
+    return core.explorer->post(p, to, e);
   switch (p.in.push(e)) {
     case push_result::closed: return false;
     case push_result::wake: core.sched.make_ready(p, w); break;
@@ -133,6 +135,15 @@ void wait_for_room(process& sender, process& receiver, mailbox_account& a, const
 
 }  // namespace
 
+static void point_of_send(worker& w, envelope* e) {
+  try {
+    at_point(w, "send");
+  } catch (...) {
+    destroy(e);
+    throw;
+  }
+}
+
 send_status send_user(runtime_core& core, pid to, envelope* e) {
   worker* w = worker_of(core);
   process* sender = w ? static_cast<process*>(w->running) : nullptr;
@@ -141,8 +152,8 @@ send_status send_user(runtime_core& core, pid to, envelope* e) {
     destroy(e);
     return send_status::no_process;
   }
-  if (sender && core.options.contain_stack_overflow) [[unlikely]]
-    require_stack_room(*w->current);
+  if (sender && core.watched) [[unlikely]]
+    point_of_send(*w, e);
   auto count = [&](counter which) { w ? count_on(*w, which) : core.count(which); };
   count(counter::sent);
   for (;;) {
@@ -452,6 +463,8 @@ void handle_wake(process& p, control_envelope* e) noexcept {
   destroy(e);
 }
 
+}  // namespace
+
 // An envelope that cannot be handled because its receiver is dead: acts as the sender would on a failed delivery.
 void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept {
   give_room(core, place, *e);
@@ -494,8 +507,6 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
   }
 }
 
-}  // namespace
-
 namespace {
 
 void take_in(runtime_core& core, process& p, envelope* e) {
@@ -535,6 +546,8 @@ void take_in(runtime_core& core, process& p, envelope* e) {
 
 void take_in_all(runtime_core& core, process& p) {
   envelope* e = p.in.take_all();
+  if (core.explorer) [[unlikely]]
+    core.explorer->taking(p, e);
   bool alarm_before = p.alarmed.load(std::memory_order_relaxed);
   while (e) {
     envelope* next = e->next;

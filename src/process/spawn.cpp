@@ -374,6 +374,8 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   p->own_stack = options.stack_size != 0;
   p->own_stack_size = options.stack_size;
   core.count(counter::spawned);
+  if (core.explorer) [[unlikely]]
+    core.explorer->spawned(*p);
   p->in.open_awake();
   core.sched.make_ready(*p);
   return made;
