@@ -287,6 +287,7 @@ std::string engine::describe(const envelope& e) const {
     case signal::wake: return "wake-up";
     case signal::stop: return "stop";
     case signal::system: return "system request";
+    case signal::result: return named("result");
   }
   return "signal";
 }
