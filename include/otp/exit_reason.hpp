@@ -43,10 +43,11 @@ class exit_reason {
     timeout,
     deadlock,  // details: the cycle
     calling_self,
-    bad_server_type,  // details: what runs there
-    no_reply,         // a `from` was dropped unanswered
-    ignore,           // a start function declined
-    already_started,  // details: the holder's pid
+    bad_server_type,     // details: what runs there
+    no_reply,            // a `from` was dropped unanswered
+    ignore,              // a start function declined
+    already_started,     // details: the holder's pid
+    already_registered,  // the same, of a key in a registry
     already_present,
     not_found,
     running,
@@ -113,7 +114,7 @@ class exit_reason {
     const term* held = held_term();
     return held ? held->get_if<T>() : nullptr;
   }
-  /// The process that `already_started` names.
+  /// The process that `already_started` and `already_registered` name.
   otp::pid process() const noexcept;
   /// Type and text of an exception; details of the other kinds.
   std::string_view error_type() const noexcept;
@@ -164,6 +165,7 @@ inline constexpr constant bad_server_type{exit_reason::kind::bad_server_type};
 inline constexpr constant no_reply{exit_reason::kind::no_reply};
 inline constexpr constant ignore{exit_reason::kind::ignore};
 inline constexpr constant already_started{exit_reason::kind::already_started};
+inline constexpr constant already_registered{exit_reason::kind::already_registered};
 inline constexpr constant already_present{exit_reason::kind::already_present};
 inline constexpr constant not_found{exit_reason::kind::not_found};
 inline constexpr constant running{exit_reason::kind::running};

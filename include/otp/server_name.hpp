@@ -67,6 +67,11 @@ class server_name {
   template <class Server>
   server_name(via_name<Server> via) : kind_(kind::via), registry_(std::move(via.registry)), key_(std::move(via.key)) {}
 
+  /// Whatever can say which via name it is: a key of an otp::unique_registry.
+  template <class Name>
+    requires requires(const Name& name) { server_name(name.via()); }
+  server_name(const Name& name) : server_name(name.via()) {}
+
   bool empty() const noexcept { return kind_ == kind::none; }
   /// Throws bad_argument unless a process could have this name.
   void require_valid() const;

@@ -134,6 +134,7 @@ std::string_view atom(exit_reason::kind kind) {
     case no_reply: return "no_reply";
     case ignore: return "ignore";
     case already_started: return "already_started";
+    case already_registered: return "already_registered";
     case already_present: return "already_present";
     case not_found: return "not_found";
     case running: return "running";

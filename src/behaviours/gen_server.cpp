@@ -53,6 +53,16 @@ void call_handler(turn& t, runner run, void* server, envelope* e) {
   }
 }
 
+// As guard(), for what runs for every message.
+template <class F>
+std::optional<exit_reason> guard_callback(process& p, F&& code) {
+  return guarded(p, [&] {
+    if (runtime_core::current()->watched) [[unlikely]]
+      at_point(*scheduler::current(), "callback");
+    code();
+  });
+}
+
 // What to do about a message that has no handler.
 std::string advice_for(const envelope_type& type) {
   switch (type.kind) {
@@ -270,7 +280,7 @@ void server_core::run(runner r, envelope* e) {
   process& p = *current_process();
   doing_.store(type.record, std::memory_order_relaxed);
   bool handled = false;
-  auto failed = guarded(p, [&] {
+  auto failed = guard_callback(p, [&] {
     call_handler(t, r, server(), e);
     handled = true;
     if (!taken && !t.stops()) destroy(std::exchange(e, nullptr));
@@ -369,7 +379,7 @@ void server_core::run_request(request_envelope* r) {
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
   turn t(r);
   doing_.store(type.record, std::memory_order_relaxed);
-  auto failed = guarded(p, [&] { call_handler(t, type.run, server(), r); });
+  auto failed = guard_callback(p, [&] { call_handler(t, type.run, server(), r); });
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed || t.step || t.request || rare_) [[unlikely]]
     end_request(t, type, r, std::move(failed));

@@ -1,5 +1,6 @@
 // Names beyond the local ones: global and via.
 #include <otp/call.hpp>
+#include <otp/detail/registry_core.hpp>
 #include <otp/server_name.hpp>
 
 #include "behaviours/global_names.hpp"
@@ -99,6 +100,7 @@ void server_name::release(pid process) const noexcept {
 
 term server_name::id() const {
   if (kind_ == kind::local) return term(text_);
+  if (const auto* registered = key_.get_if<detail::registry_key>()) return registered->key;
   return key_;
 }
 

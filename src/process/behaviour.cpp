@@ -14,6 +14,11 @@ spawned spawn_body(std::unique_ptr<process_body> body, const spawn_options& opti
   return spawn_body(core, parent, std::move(body), options);
 }
 
+process_body* body_of_caller() noexcept {
+  process* p = current_process();
+  return p ? p->body : nullptr;
+}
+
 void end_with(exit_reason why) {
   process& p = require_process("end_with");
   runtime_section section(p);
@@ -27,9 +32,15 @@ bool being_ended() noexcept {
   return p && p->dying;
 }
 
-std::optional<exit_reason> guard_call(void (*call)(void*), void* argument) {
-  process& p = require_process("guard");
-  return guarded(p, [&] { call(argument); });
+std::optional<exit_reason> guard_call(void (*call)(void*), void* argument, const char* what) {
+  worker& w = *scheduler::current();
+  auto& p = static_cast<process&>(*w.running);
+  check_abandoned(p);
+  return guarded(p, [&] {
+    if (core_of(w).watched) [[unlikely]]
+      at_point(w, what);
+    call(argument);
+  });
 }
 
 void request_done() noexcept {
@@ -38,6 +49,8 @@ void request_done() noexcept {
 
 void finish_handled(request_envelope* r, bool begun) noexcept {
   process* p = current_process();
+  if (r->core->explorer) [[unlikely]]
+    at_point(*scheduler::current(), "reply");
   request_envelope* left = nullptr;
   {
     // In one section: in between, an abandonment would not know of the request.

@@ -157,6 +157,8 @@ void runtime_core::forget_listener() noexcept {
 }
 
 void runtime_core::emit(event e) noexcept {
+  if (explorer) [[unlikely]]
+    explorer->reported(e);
   try {
     event_listener* to = options.listener;
     {

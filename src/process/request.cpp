@@ -110,6 +110,8 @@ request_envelope* try_fail(request_envelope* r, const exit_reason& why) noexcept
 }
 
 void finish_reply(request_envelope* r) noexcept {
+  if (worker* w = r->core->explorer ? scheduler::current() : nullptr) [[unlikely]]
+    at_point(*w, "reply");
   if (request_envelope* left = try_finish(r)) drop_answered(left);
 }
 

@@ -278,6 +278,7 @@ runtime_core::runtime_core(const runtime_options& o, bool seeded, std::uint64_t 
       sched(scheduler_options(o, seeded, seed), scheduler_hooks(), this),
       table(o.max_processes, seeded ? 1 : next_generation()),
       events(std::make_unique<event_state>()) {
+  watched = options.contain_stack_overflow;
   register_fork_guard();
   register_membarrier();
   fill_signal_reserve();
@@ -434,6 +435,12 @@ void refuse_outside(const char* what) {
                      ": only a process can do this; call it from a function given to otp::run or otp::spawn");
 }
 
+void at_point(worker& w, const char* what) {
+  runtime_core& core = core_of(w);
+  if (core.options.contain_stack_overflow) require_stack_room(*w.current);
+  if (core.explorer && w.running) core.explorer->point(static_cast<process&>(*w.running), what);
+}
+
 std::string runtime_core::describe(pid who) const {
   if (!who) return "<none>";
   std::string text = who.to_string();
@@ -451,6 +458,8 @@ std::string runtime_core::describe(pid who) const {
 bool runtime_core::nobody_left() const noexcept { return table.live() <= given_up.load(); }
 
 void runtime_core::process_ended(pid who, const exit_reason& why) noexcept {
+  if (explorer) [[unlikely]]
+    explorer->ended(who, why);
   bool awaited = awaited_bits.load() & std::uint64_t{1} << (who.index() & 63);
   if (!awaited && !(waiting_for_all.load() && nobody_left())) return;
   std::lock_guard lock(ends_lock);

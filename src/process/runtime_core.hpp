@@ -74,6 +74,19 @@ struct runtime_service {
   runtime_service* next = nullptr;  // written before it is published
 };
 
+/// Who decides about every step of a seeded run: see src/testing/engine.hpp. Null in runtimes that nobody explores.
+struct explorer : director {
+  /// A process is about to do something that others may notice. May suspend it; a "callback" may be made to crash.
+  virtual void point(process&, const char* what) = 0;
+  /// Delivers later. False: the receiver is dead.
+  virtual bool post(process& place, pid to, envelope*) noexcept = 0;
+  /// A process takes in what has arrived, linked by `next`.
+  virtual void taking(process&, envelope* arrived) noexcept = 0;
+  virtual void spawned(process&) noexcept = 0;
+  virtual void ended(pid who, const exit_reason& why) noexcept = 0;
+  virtual void reported(const event&) noexcept = 0;
+};
+
 struct name_entry {
   pid holder;
 };
@@ -91,6 +104,8 @@ struct runtime_core {
   void require_own_program(const char* what) const;
 
   runtime_options options;
+  bool watched = false;                       // every operation is a moment to look at: at_point()
+  otp::detail::explorer* explorer = nullptr;  // set before anything runs
   runtime* face = nullptr;
   envelope_depot depot;
   scheduler sched;
@@ -199,11 +214,16 @@ inline process* current_process() noexcept {
 
 /// Throws bad_argument: `what` was called from where it cannot be.
 [[noreturn]] void refuse_outside(const char* what);
+/// An operation begins in a watched runtime. An overflow is contained here, where it leaves no lock of ours behind; an
+/// explorer may let others go first.
+void at_point(worker&, const char* what);
 /// The runtime of the caller; throws bad_argument naming `what` when there is none.
 inline runtime_core& require_runtime(const char* what) {
   worker* w = scheduler::current();
   if (!w) [[unlikely]]
     refuse_outside(what);
+  if (core_of(*w).explorer) [[unlikely]]
+    at_point(*w, what);
   return core_of(*w);
 }
 
@@ -219,9 +239,8 @@ inline running_process require_running(const char* what) {
     refuse_outside(what);
   auto& p = static_cast<process&>(*w->running);
   check_abandoned(p);
-  // An overflow is contained where it leaves no lock of ours behind: here, before anything is begun.
-  if (core_of(*w).options.contain_stack_overflow) [[unlikely]]
-    require_stack_room(*w->current);
+  if (core_of(*w).watched) [[unlikely]]
+    at_point(*w, what);
   return {*w, core_of(*w), p};
 }
 inline process& require_process(const char* what) { return require_running(what).self; }
@@ -254,6 +273,8 @@ void take_in_all(runtime_core&, process&);
 inline void intake(runtime_core& core, process& p) {
   if (p.in.has_mail()) take_in_all(core, p);
 }
+/// Acts on an envelope that was sent to `dead`, whose place this is or was, as its sender would have.
+void refuse(runtime_core&, process& place, pid dead, envelope*) noexcept;
 /// What remains of a process: closes the inbox, frees names, tells links and monitors. With `keep`, for an abandoned
 /// one whose code may still look at them, its dictionary and the messages that it scans stay until the runtime ends.
 void end_process(runtime_core&, process&, const exit_reason& why, bool keep = false);
@@ -271,6 +292,7 @@ void start_kill_budget(runtime_core&, pid victim) noexcept;
 void send_wake(runtime_core&, pid to, const void* token) noexcept;
 void append(process&, envelope*) noexcept;
 envelope* take_first(runtime_core&, process&) noexcept;
+void handle_forget(runtime_core& core, process& p, envelope* e);  // collect.cpp
 void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
 send_status send_user(runtime_core& core, pid to, envelope* e);
 /// The same for a request whose caller waits for the answer next, and then calls scheduler::take_back_handed().

@@ -8,6 +8,8 @@
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
 
+#include <otp/detail/collect.hpp>
+
 #include <cassert>
 
 namespace otp::detail {
@@ -45,6 +47,8 @@ inline void ask_waiting(process& p, envelope* first) noexcept {
 inline bool push_to(runtime_core& core, worker* w, process& p, pid to, envelope* e) noexcept {
   e->to = to.value();
   e->sent_at = w ? w->cached_ms : milliseconds(core.sched.coarse_now());
+  if (core.explorer) [[unlikely]]
+    return core.explorer->post(p, to, e);
   switch (p.in.push(e)) {
     case push_result::closed: return false;
     case push_result::wake: core.sched.make_ready(p, w); break;
@@ -186,7 +190,16 @@ void wait_for_room(process& sender, process& receiver, mailbox_account& a, const
 
 namespace {
 
-// To a process with limits or none at all, from an abandoned one, or from outside.
+void point_of_send(worker& w, envelope* e) {
+  try {
+    at_point(w, "send");
+  } catch (...) {
+    destroy(e);
+    throw;
+  }
+}
+
+// To a process with limits or none at all, from an abandoned or watched one, or from outside.
 [[gnu::cold]] send_status send_with_care(runtime_core& core, worker* w, pid to, envelope* e) {
   process* sender = w ? static_cast<process*>(w->running) : nullptr;
   if (sender && sender->attention.load(std::memory_order_relaxed) == attention::fence) {
@@ -194,7 +207,7 @@ namespace {
     destroy(e);
     return send_status::no_process;
   }
-  if (sender && core.options.contain_stack_overflow) require_stack_room(*w->current);
+  if (sender && core.watched) point_of_send(*w, e);
   core.count(counter::sent);
   for (;;) {
     process* p = core.table.find(to);
@@ -236,7 +249,7 @@ template <bool call>
   process* p = core.table.at(to.index());
   if (p) p->about_to_push();
   if (!w || !p || p->id.load(std::memory_order_acquire) != to.value() || p->account.load(std::memory_order_acquire) ||
-      core.options.contain_stack_overflow ||
+      core.watched ||
       (w->running && static_cast<process*>(w->running)->attention.load(std::memory_order_relaxed) == attention::fence))
       [[unlikely]]
     return send_with_care(core, w, to, e);
@@ -544,11 +557,26 @@ void handle_reply(runtime_core& core, process& p, request_envelope* r) {
   destroy(r);
 }
 
+// A task's result reaches its owner only while the monitor of the task is there, whose reference is its address.
+void handle_result(runtime_core& core, process& p, envelope* e) {
+  auto& type = static_cast<const result_envelope_type&>(*e->type);
+  if (!type.arrived) return handle_forget(core, p, e);
+  monitor_record* record = p.extra ? p.extra->monitors.find(type.reference(*e).number()) : nullptr;
+  if (!record || record->alias == alias_mode::none) {
+    core.count(counter::dropped);
+    return destroy(e);
+  }
+  e->type = type.arrived;
+  accept_message(core, p, e);
+}
+
 void handle_wake(process& p, control_envelope* e) noexcept {
   const void* token = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(e->number));
   if (p.waiting && token && p.waiting->token == token) p.waiting->satisfied = true;
   destroy(e);
 }
+
+}  // namespace
 
 // An envelope that cannot be handled because its receiver is dead: acts as the sender would on a failed delivery.
 void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept {
@@ -556,6 +584,7 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
   switch (e->type->kind) {
     case signal::message:
     case signal::alias:
+    case signal::result:
     case signal::cast: core.count(counter::dropped); break;
     case signal::reply:
       if (holds_reply(*static_cast<request_envelope*>(e))) core.count(counter::late_replies);
@@ -592,8 +621,6 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
   }
 }
 
-}  // namespace
-
 namespace {
 
 void take_in(runtime_core& core, process& p, envelope* e) {
@@ -624,6 +651,7 @@ void take_in(runtime_core& core, process& p, envelope* e) {
       return;
     }
     case signal::wake: return handle_wake(p, static_cast<control_envelope*>(e));
+    case signal::result: return handle_result(core, p, e);
   }
 }
 
@@ -661,6 +689,8 @@ void take_in_all(runtime_core& core, process& p) {
     plain = plain && is_message(e) && e.to == me;
     ++count;
   });
+  if (core.explorer) [[unlikely]]
+    core.explorer->taking(p, first);
   if (!first) return;
   if (plain) [[likely]] {
     accept_messages(p, first, newest, count);

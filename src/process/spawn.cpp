@@ -321,6 +321,7 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
     }
     if (options.monitor && parent) {
       made.monitor = ref(parent->self(), core.new_reference());
+      body->watched(made.monitor);
       watch = new down_envelope(
           down{.reference = made.monitor, .process = {}, .name = {}, .reason = {}, .tag = options.monitoring.tag});
       if (!extra) extra.reset(make_extra());
@@ -373,6 +374,8 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   p->own_stack = options.stack_size != 0;
   p->own_stack_size = options.stack_size;
   core.count(counter::spawned);
+  if (core.explorer) [[unlikely]]
+    core.explorer->spawned(*p);
   p->in.open_awake();
   core.sched.make_ready(*p);
   return made;

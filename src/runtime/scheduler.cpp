@@ -93,7 +93,7 @@ nanos scheduler::coarse_now() noexcept { return options_.seeded ? virtual_now_ :
 
 std::int64_t scheduler::wall_now() noexcept {
   constexpr std::int64_t start_of_2026 = 1'767'225'600'000'000'000;
-  return options_.seeded ? start_of_2026 + virtual_now_ : read_clock(CLOCK_REALTIME);
+  return options_.seeded ? start_of_2026 + virtual_now_ + wall_offset_ : read_clock(CLOCK_REALTIME);
 }
 
 std::uint64_t scheduler::random() noexcept {
@@ -561,7 +561,7 @@ void scheduler::push_local(worker& w, runnable& r) noexcept {
 
 void scheduler::make_ready(runnable& r, worker* w) noexcept {
   if (options_.seeded) [[unlikely]] {
-    seeded_ready_.push_back(&r);
+    director_ ? director_->ready(r) : seeded_ready_.push_back(&r);
     return;
   }
   std::uint32_t home = r.home.load(std::memory_order_relaxed);  // ordered by the inbox's wake (acquire)
@@ -782,8 +782,9 @@ void scheduler::advance_seeded(nanos length, void (*wake)(void*), void* argument
 }
 
 runnable* scheduler::next_seeded(worker& w) {
+  if (director_) return director_->next();
   for (;;) {
-    if (seeded_done_(seeded_argument_)) return nullptr;
+    if (seeded_done()) return nullptr;
     run_timers(w, w, virtual_now_);
     w.set_clock(virtual_now_);
     if (!seeded_ready_.empty()) {
@@ -793,18 +794,42 @@ runnable* scheduler::next_seeded(worker& w) {
       seeded_ready_.pop_back();
       return r;
     }
-    nanos next = w.next_timer.load();
-    if (next <= virtual_now_) continue;
-    if (advance_target_ >= 0 && next > advance_target_) {
-      virtual_now_ = std::exchange(advance_target_, -1);
-      advance_wake_(advance_argument_);
-    } else if (next != never) {
-      virtual_now_ = next;
-    } else {
-      seeded_stuck_ = true;
-      return nullptr;
-    }
+    if (!timer_due() && !pass_time(next_timer())) return nullptr;
   }
+}
+
+bool scheduler::pass_time(nanos next) {
+  if (advance_target_ >= 0 && (next > advance_target_ || next == never)) {
+    nanos target = std::exchange(advance_target_, -1);
+    if (target != never) set_clock(target);  // without a limit, everything that was to happen has happened
+    advance_wake_(advance_argument_);
+    return true;
+  }
+  if (next == never) {
+    seeded_stuck_ = true;
+    return false;
+  }
+  set_clock(next);
+  return true;
+}
+
+void scheduler::fire_one_timer() {
+  worker& w = *workers_[0];
+  timer* due = nullptr;
+  {
+    std::lock_guard lock(w.timers_lock);
+    due = static_cast<timer*>(w.wheel.expire(virtual_now_));
+    w.next_timer.store(w.wheel.next_expiry(), std::memory_order_relaxed);  // written under the lock
+  }
+  if (due) due->fire(*due);
+}
+
+void scheduler::preempt(runnable& who) {
+  worker& w = *current();
+  if (w.current == w.loop) renew_loop(w);
+  who.stk = w.current;
+  end_step(w);
+  switch_to(w, w.loop);
 }
 
 }  // namespace otp::detail

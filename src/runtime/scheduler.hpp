@@ -151,6 +151,16 @@ struct alignas(64) worker {
   void* debug = nullptr;  // by malloc; of suspension_check
 };
 
+/// Who decides in the seeded engine what happens next, where somebody else than the scheduler shall: src/testing. All
+/// of it on the one thread.
+struct director {
+  virtual ~director() = default;
+  /// This one is ready from now on, until next() returns it.
+  virtual void ready(runnable&) noexcept = 0;
+  /// On the loop, between two steps: whom to run. Null: it is over.
+  virtual runnable* next() = 0;
+};
+
 /// What a stalled worker looked like, for the report of the room above.
 struct stall {
   unsigned worker = 0;
@@ -197,6 +207,19 @@ class scheduler {
   /// Seeded engine: from a process: lets time pass by `length`, everything due in it run to rest, then returns true
   /// when the loop should wake `who` by `wake`.
   void advance_seeded(nanos length, void (*wake)(void*), void* argument);
+  /// Seeded engine: `d` decides from now on, by means of these.
+  void direct(director* d) noexcept { director_ = d; }
+  bool seeded_done() const { return seeded_done_(seeded_argument_); }
+  bool timer_due() const noexcept { return next_timer() <= virtual_now_; }
+  nanos next_timer() const noexcept { return workers_[0]->next_timer.load(std::memory_order_relaxed); }
+  void fire_one_timer();
+  void set_clock(nanos now) noexcept { virtual_now_ = workers_[0]->cached_now = now; }
+  void step_wall_clock(nanos by) noexcept { wall_offset_ += by; }
+  /// Nothing happens before `next`, when nothing can run now: moves the clock there, or to the end of an advance.
+  /// False: it never will.
+  bool pass_time(nanos next);
+  /// Leaves the stack of the running step, which goes on when it is its turn again.
+  void preempt(runnable& who);
 
   bool seeded() const noexcept { return options_.seeded; }
   void* owner() const noexcept { return owner_; }
@@ -343,8 +366,10 @@ class scheduler {
   std::atomic<std::uint64_t> random_state_{0};
 
   // Seeded engine; all of one thread.
+  director* director_ = nullptr;
   std::vector<runnable*> seeded_ready_;
   nanos virtual_now_ = 0;
+  nanos wall_offset_ = 0;
   nanos advance_target_ = -1;
   void (*advance_wake_)(void*) = nullptr;
   void* advance_argument_ = nullptr;

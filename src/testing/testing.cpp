@@ -1,6 +1,7 @@
 #include <otp/testing.hpp>
 
 #include "process/runtime_core.hpp"
+#include "testing/session.hpp"
 
 #include <cstdlib>
 #include <exception>
@@ -9,21 +10,24 @@ namespace otp::testing {
 
 using namespace otp::detail;
 
-namespace {
-
-struct session {
-  runtime_core* core;
-  pid body;
-  std::uint64_t seed;
-  static session* current;  // one seeded run a thread at a time; seeded runs do not nest
-};
 session* session::current = nullptr;
 
-session& here(const char* what) {
+session& this_session(const char* what) {
   if (!session::current || runtime_core::current() != session::current->core)
-    throw bad_argument(std::string(what) + ": call it from a process inside otp::testing::run");
+    throw bad_argument(std::string(what) + ": call it from a process inside otp::testing::run or explore");
   return *session::current;
 }
+
+std::uint64_t number_from_environment(const char* name, std::uint64_t otherwise) {
+  const char* given = std::getenv(name);
+  if (!given || !*given) return otherwise;
+  char* end = nullptr;
+  std::uint64_t value = std::strtoull(given, &end, 0);
+  if (*end) throw bad_argument(std::string("testing: the environment says ") + name + "=" + given + "; give a number");
+  return value;
+}
+
+namespace {
 
 std::string waiting_processes(runtime_core& core) {
   std::string text;
@@ -43,8 +47,7 @@ std::string waiting_processes(runtime_core& core) {
   return text;
 }
 
-void pass_time(duration length) {
-  session& s = here("advance");
+void pass_time(session& s, duration length) {
   process& p = *current_process();
   wait_state w;
   w.token = &w;
@@ -63,47 +66,18 @@ void pass_time(duration length) {
   wait(p, w);
 }
 
-}  // namespace
-
-void run(const std::function<void()>& body) { run({}, body); }
-
-void run(const options& how, const std::function<void()>& body) {
-  std::uint64_t seed = how.seed;
-  if (const char* given = std::getenv("OTP_SEED")) seed = std::strtoull(given, nullptr, 0);
-  if (session::current) throw bad_argument("testing::run: a seeded run is going on already; runs do not nest");
-  if (runtime_core::current()) throw bad_argument("testing::run: this thread is a worker; call it from outside");
-  runtime_core core(how.runtime, true, seed);
-  core.running.store(true);
-  session s{&core, {}, seed};
-  session::current = &s;
-  struct end_session {
-    ~end_session() { session::current = nullptr; }
-  } guard;
-  std::exception_ptr error;
-  s.body = spawn_body(core, nullptr, make_function_body(unique_function([&] {
-                        try {
-                          body();
-                        } catch (const unwind&) {
-                          throw;
-                        } catch (const hibernation&) {
-                          throw;
-                        } catch (...) {
-                          error = std::current_exception();
-                        }
-                      })),
-                      {})
-               .pid;
-  auto body_over = [](void* a) { return !static_cast<session*>(a)->core->table.find(static_cast<session*>(a)->body); };
-  std::string waiting;
-  if (!core.sched.run_seeded(body_over, &s)) waiting = waiting_processes(core);
-  // What is left is stopped as at the end of a program: asked from the roots, then killed.
+// What is left is stopped as at the end of a program: asked from the roots, then killed.
+void stop_all(session& s, bool gently) {
+  runtime_core& core = *s.core;
   auto everything_over = [](void* a) {
-    return static_cast<session*>(a)->core->table.live() == static_cast<session*>(a)->core->counters().abandoned;
+    auto& mine = *static_cast<session*>(a);
+    return mine.core->table.live() == mine.core->counters().abandoned &&
+           (!mine.engine || mine.engine->nothing_under_way());
   };
   core.stopping.store(true);
-  nanos budget = core.options.stop_budget.count();
-  core.stop_deadline.store(core.sched.now() + budget);
+  core.stop_deadline.store(core.sched.now() + core.options.stop_budget.count());
   for (exit_reason why : {exit_reason(reason::shutdown), exit_reason(reason::kill)}) {
+    if (!gently && why != reason::kill) continue;
     for (std::uint32_t i = 1; i <= core.table.end(); ++i) {
       process* p = core.table.at(i);
       if (!p || p->in.closed()) continue;
@@ -115,19 +89,71 @@ void run(const options& how, const std::function<void()>& body) {
       if (why == reason::kill) start_kill_budget(core, who);
     }
     core.sched.run_seeded(everything_over, &s);
-    if (everything_over(&s)) break;
+    if (everything_over(&s) || (s.engine && s.engine->failed())) break;
   }
-  core.running.store(false);
-  if (error) std::rethrow_exception(error);
-  if (!waiting.empty())
-    throw stuck("nothing can happen any more, and these wait (seed " + unsigned_text(seed) + "):" + waiting);
+}
+
+}  // namespace
+
+void session::play(const std::function<void()>& what, const std::function<void()>& at_rest) {
+  if (current) throw bad_argument("testing: a seeded run is going on already; runs do not nest");
+  if (runtime_core::current()) throw bad_argument("testing: this thread is a worker; call it from outside");
+  core->running.store(true);
+  current = this;
+  struct end_session {
+    ~end_session() { current = nullptr; }
+  } guard;
+  body = spawn_body(*core, nullptr, make_function_body(unique_function([&] {
+           try {
+             what();
+           } catch (const unwind&) {
+             throw;
+           } catch (const hibernation&) {
+             throw;
+           } catch (...) {
+             error = std::current_exception();
+           }
+         })),
+                    {})
+             .pid;
+  auto body_over = [](void* a) { return !static_cast<session*>(a)->core->table.find(static_cast<session*>(a)->body); };
+  if (!core->sched.run_seeded(body_over, this) && !(engine && engine->failed())) waiting = waiting_processes(*core);
+  if (engine && !engine->failed() && !error && waiting.empty()) {
+    // What the body has set going runs to rest.
+    engine->stop_clock();
+    core->sched.run_seeded([](void*) { return false; }, this);
+    engine->start_clock();
+    if (!engine->failed() && at_rest) at_rest();
+  }
+  bool well = !engine || (!engine->failed() && !error && waiting.empty());
+  if (well) stop_all(*this, true);
+  if (engine && (!well || engine->failed())) {
+    engine->wind_up();
+    stop_all(*this, false);
+  }
+  core->running.store(false);
+}
+
+void run(const std::function<void()>& body) { run({}, body); }
+
+void run(const options& how, const std::function<void()>& body) {
+  std::uint64_t seed = number_from_environment("OTP_SEED", how.seed);
+  runtime_core core(how.runtime, true, seed);
+  session s;
+  s.core = &core;
+  s.seed = seed;
+  s.play(body);
+  if (s.error) std::rethrow_exception(s.error);
+  if (!s.waiting.empty())
+    throw stuck("nothing can happen any more, and these wait (seed " + unsigned_text(seed) + "):" + s.waiting);
 }
 
 void advance(duration length) {
   if (length.count() < 0) throw bad_argument("advance: time does not go backwards; give 0 or more");
-  pass_time(length);
+  pass_time(this_session("advance"), length);
 }
-void settle() { pass_time(duration::zero()); }
-std::uint64_t seed() { return here("seed").seed; }
+void settle() { pass_time(this_session("settle"), duration::zero()); }
+void run_until_idle() { pass_time(this_session("run_until_idle"), infinity); }
+std::uint64_t seed() { return this_session("seed").seed; }
 
 }  // namespace otp::testing

@@ -40,9 +40,15 @@ class process_body {
   virtual std::string busy_with() const { return {}; }
   /// Whether it reports its own crash, so that nobody else does.
   virtual bool reports_itself() const noexcept { return false; }
+  /// It is spawned with this monitor; before it takes its first step.
+  virtual void watched(ref monitor) noexcept { static_cast<void>(monitor); }
+  /// On whose behalf it runs: see otp::callers().
+  virtual std::shared_ptr<const std::vector<pid>> callers() const { return nullptr; }
 };
 
 spawned spawn_body(std::unique_ptr<process_body> body, const spawn_options& options);
+/// Of the calling process; null outside of one.
+process_body* body_of_caller() noexcept;
 
 /// In a body: the process ends with `why` when this call of the body returns.
 void end_with(exit_reason why);
@@ -74,14 +80,15 @@ runtime_core& this_runtime(const char* what);
 /// A server starts in the caller's runtime: replies that come late, from anywhere, are counted there.
 void note_runtime();
 /// Runs user code: what it threw is the reason, a fatal signal's reason the process's fate. Empty: it returned.
-std::optional<exit_reason> guard_call(void (*call)(void*), void* argument);
+/// `what` is what the seeded engine knows this moment by.
+std::optional<exit_reason> guard_call(void (*call)(void*), void* argument, const char* what);
 template <class F>
-std::optional<exit_reason> guard(F&& code) {
+std::optional<exit_reason> guard(F&& code, const char* what = "guard") {
   struct thunk {
     F& f;
     static void call(void* self) { static_cast<thunk*>(self)->f(); }
   } t{code};
-  return guard_call(&thunk::call, &t);
+  return guard_call(&thunk::call, &t, what);
 }
 
 /// The request being handled is not handled any more: an abandonment need not fail it. Inside a bracket.

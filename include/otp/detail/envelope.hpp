@@ -43,6 +43,7 @@ enum class signal : std::uint8_t {
   wake,        // a wait timed out, or something outside of messages came about
   stop,        // gen_server::stop and its kin, behind everything sent before
   system,      // sys requests: handled by behaviours between two messages
+  result,      // of a task: becomes a message if its owner still waits for it
 };
 
 struct envelope;

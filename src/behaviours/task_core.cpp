@@ -1,0 +1,60 @@
+// The life of a task's process, and of one that waits for its task.
+#include <otp/detail/task_core.hpp>
+#include <otp/event.hpp>
+
+namespace otp::detail {
+
+task_core::task_core() : owner_(self()) {
+  if (process_body* b = body_of_caller()) inherited_ = b->callers();
+}
+
+std::shared_ptr<const std::vector<pid>> task_core::callers() const {
+  auto all = std::make_shared<std::vector<pid>>();
+  all->push_back(owner_);
+  if (inherited_) all->insert(all->end(), inherited_->begin(), inherited_->end());
+  return all;
+}
+
+bool task_core::start() {
+  perform();
+  return false;
+}
+
+void task_core::perform() {
+  struct answer {
+    envelope* result = nullptr;
+    ~answer() noexcept(false) {
+      if (result) destroy(result);
+    }
+  } made;
+  auto failed = guard([&] { made.result = call(); });
+  if (being_ended()) return;  // the exit signal decides
+  if (failed) {
+    report_failure(*failed);
+    return end_with(std::move(*failed));
+  }
+  if (made.result) send_result(reply_, std::exchange(made.result, nullptr));
+}
+
+void task_core::report_failure(const exit_reason& why) const {
+  if (why.is_expected() || !event_wanted("task_terminated")) return;
+  std::string args;
+  if (guard([&] { args = arguments(); })) args = "to_string() failed";
+  if (being_ended()) return;
+  event e{.what = "task_terminated",
+          .severity = severity::error,
+          .process = self(),
+          .name = describe(self()),
+          .reason = why,
+          .fields = {{"started_from", owner_ ? describe(owner_) : "outside of the runtime"},
+                     {"function", std::string(type())},
+                     {"args", std::move(args)}}};
+  if (auto label = otp::label(self())) e.fields.emplace_back("label", *label);
+  std::string chain;
+  auto all = callers();
+  for (pid caller : *all) chain += (chain.empty() ? "" : ", ") + caller.to_string();
+  e.fields.emplace_back("callers", std::move(chain));
+  report(std::move(e));
+}
+
+}  // namespace otp::detail

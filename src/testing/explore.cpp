@@ -1,0 +1,216 @@
+// Exploring: run after run, and for one that fails, what is worth knowing about it.
+#include <otp/testing.hpp>
+
+#include "testing/session.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+namespace otp::testing {
+
+using namespace otp::detail;
+
+namespace {
+
+constexpr std::uint64_t recheck_every = 1000;  // runs, one of which is repeated to see whether it is the same again
+constexpr unsigned shrink_runs = 2000;
+constexpr std::uint64_t shrink_steps = 3'000'000;
+constexpr std::size_t trace_lines = 200;
+
+/// What became of one run.
+struct outcome {
+  std::string kind;  // empty: nothing is wrong
+  std::string text;
+  std::vector<decision> taken;
+  std::uint64_t steps = 0;
+  std::uint64_t hash = 0;
+};
+
+class silence final : public event_listener {
+ public:
+  void on_event(const event&) override {}
+};
+
+std::string text_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception that is not a std::exception";
+  }
+}
+
+outcome run_once(const explore_options& how, const std::function<void()>& body, std::uint64_t seed, chooser& choose,
+                 std::vector<std::string>* trace = nullptr) {
+  runtime_options with = how.runtime;
+  silence quiet;
+  if (!with.listener) with.listener = &quiet;  // a failing run is told with its trace
+  auto core = std::make_unique<runtime_core>(with, true, seed);
+  auto explorer = std::make_unique<engine>(*core, choose, how.max_steps, trace);
+  session s;
+  s.core = core.get();
+  s.engine = explorer.get();
+  s.seed = seed;
+  s.play(body);
+  outcome result;
+  if (explorer->failed()) {
+    result.kind = explorer->failed_kind();
+    result.text = explorer->failed_text();
+  } else if (s.error) {
+    result.kind = "exception";
+    result.text = "the body threw: " + text_of(s.error);
+  } else if (!s.waiting.empty()) {
+    result.kind = "waits for ever";
+    result.text = "nothing can happen any more, and these wait:" + s.waiting;
+  } else if (how.failed && how.failed()) {
+    result.kind = "failed";
+    result.text = "the test says that it failed";
+  }
+  result.taken = explorer->taken();
+  result.steps = explorer->steps();
+  result.hash = explorer->hash();
+  if (explorer->hopeless()) {
+    // Its stacks cannot be unwound: they are left where they are.
+    static_cast<void>(explorer.release());
+    static_cast<void>(core.release());
+  }
+  return result;
+}
+
+schedule schedule_of(const std::vector<decision>& taken) {
+  schedule s;
+  for (std::size_t i = 0; i < taken.size(); ++i)
+    if (taken[i].taken != 0) s.emplace(i, taken[i].taken);
+  return s;
+}
+
+// Takes decisions away, many at a time and then fewer, as long as the run fails alike.
+schedule shrink(const explore_options& how, const std::function<void()>& body, std::uint64_t seed,
+                const std::string& kind, schedule now) {
+  unsigned runs = 0;
+  std::uint64_t steps = 0;
+  auto fails = [&](const schedule& s, schedule& as_run) {
+    ++runs;
+    auto again = make_replay(s);
+    outcome o = run_once(how, body, seed, *again);
+    steps += o.steps;
+    if (o.kind != kind) return false;
+    as_run = schedule_of(o.taken);
+    return true;
+  };
+  auto in_time = [&] { return runs < shrink_runs && steps < shrink_steps; };
+  for (std::size_t piece = now.size(); piece >= 1 && in_time();) {
+    bool any = false;
+    for (std::size_t from = 0; from < now.size() && in_time();) {
+      schedule without;
+      std::size_t i = 0;
+      for (auto& [at, taken] : now) {
+        if (i < from || i >= from + piece) without.emplace(at, taken);
+        ++i;
+      }
+      schedule as_run;
+      if (fails(without, as_run) && as_run.size() < now.size()) {
+        now = std::move(as_run);
+        any = true;
+      } else {
+        from += piece;
+      }
+    }
+    if (!any || piece > now.size()) piece = piece == 1 ? (any ? 1 : 0) : (std::min(piece, now.size()) + 1) / 2;
+    if (now.empty()) break;
+  }
+  return now;
+}
+
+[[noreturn]] void report(const explore_options& how, const std::function<void()>& body, std::uint64_t seed,
+                         std::uint64_t run, const std::string& strategy, outcome found) {
+  schedule whole = schedule_of(found.taken);
+  schedule small = shrink(how, body, seed, found.kind, whole);
+  std::vector<std::string> trace;
+  auto again = make_replay(small);
+  outcome last = run_once(how, body, seed, *again, &trace);
+  bool exact = last.kind == found.kind;
+  std::string replay = unsigned_text(seed) + "/" + to_text(exact ? small : whole);
+  std::string text = (exact ? last : found).text;
+  text += "\n  run " + unsigned_text(run) + " (" + strategy + ", seed " + unsigned_text(seed) + "), " +
+          unsigned_text(found.steps) + " steps; " + unsigned_text(whole.size()) + " decisions shrunk to " +
+          unsigned_text(small.size());
+  if (!exact) text += "; NOT REPEATED: the body depends on something besides its seed";
+  text += "\n  repeat it with  OTP_SCHEDULE=" + replay;
+  text += "\n  what happened:";
+  std::size_t from = trace.size() > trace_lines ? trace.size() - trace_lines : 0;
+  if (from != 0) text += "\n    (" + unsigned_text(from) + " lines before)";
+  for (std::size_t i = from; i < trace.size(); ++i) text += "\n    " + trace[i];
+  throw failure(found.kind, std::move(text), run, std::move(replay));
+}
+
+}  // namespace
+
+explored explore(const std::function<void()>& body) { return explore({}, body); }
+
+explored explore(const explore_options& given, const std::function<void()>& body) {
+  explore_options how = given;
+  if (const char* only = std::getenv("OTP_SCHEDULE"); only && *only) {
+    std::string_view text = only;
+    std::size_t slash = text.find('/');
+    if (slash == std::string_view::npos)
+      throw bad_argument("explore: the environment says OTP_SCHEDULE=" + std::string(text) +
+                         "; give what a failure has printed");
+    std::uint64_t seed = std::strtoull(only, nullptr, 0);
+    schedule s = schedule_from(text.substr(slash + 1));
+    auto choose = make_replay(s);
+    outcome o = run_once(how, body, seed, *choose);
+    if (!o.kind.empty()) report(how, body, seed, 1, "replay", std::move(o));
+    return {.runs = 1, .steps = o.steps, .hash = o.hash};
+  }
+  how.seed = number_from_environment("OTP_SEED", how.seed);
+  how.seeds = number_from_environment("OTP_RUNS", how.seeds);
+  if (const char* s = std::getenv("OTP_STRATEGY"); s && *s) how.strategy = strategy_from(s);
+  searcher search(how.strategy, how.seed);
+  explored all;
+  for (std::uint64_t i = 0; i < how.seeds; ++i) {
+    std::uint64_t seed = search.seed_of(i);
+    outcome o = run_once(how, body, seed, search.begin(i));
+    ++all.runs;
+    all.steps += o.steps;
+    all.hash = random_numbers(all.hash ^ o.hash).next();
+    if (!o.kind.empty()) report(how, body, seed, i + 1, search.name(), std::move(o));
+    if (i % recheck_every == 0) {
+      auto again = make_replay(schedule_of(o.taken));
+      outcome same = run_once(how, body, seed, *again);
+      if (same.hash != o.hash)
+        throw failure("not deterministic",
+                      "run " + unsigned_text(i + 1) + " was different when it was repeated (" + unsigned_text(o.steps) +
+                          " steps, then " + unsigned_text(same.steps) +
+                          "): the body depends on something besides its seed: a clock, a thread, an address, or what "
+                          "an earlier run has left behind",
+                      i + 1, unsigned_text(seed) + "/" + to_text(schedule_of(o.taken)));
+    }
+    if (!search.end(o.taken)) {
+      all.complete = true;
+      break;
+    }
+  }
+  return all;
+}
+
+void fail(std::string text) {
+  session& s = this_session("fail");
+  if (!s.engine) {
+    if (!s.error) s.error = std::make_exception_ptr(std::runtime_error(text));
+    throw std::runtime_error(text);
+  }
+  s.engine->fail("failed", std::move(text));
+  for (;;) {  // the run is over; this process ends when it is wound up
+    wait_state w;
+    wait(*current_process(), w);
+  }
+}
+
+void require(bool holds, std::string_view text) {
+  if (!holds) fail(std::string(text));
+}
+
+}  // namespace otp::testing

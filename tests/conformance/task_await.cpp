@@ -1,0 +1,250 @@
+// Tasks: await and await_many.
+#include "conformance/task_support.hpp"
+
+using namespace conformance;
+
+// covers: TASK-019
+TEST(task_await, it_returns_the_result) {
+  everywhere(20, [] {
+    EXPECT_EQ(otp::await(otp::async([] { return 1; })), 1);
+    EXPECT_EQ(otp::await(otp::async([](int a, int b) { return a + b; }, 1, 2)), 3);
+    EXPECT_EQ(otp::await(otp::completed(std::string("x"))), "x");
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
+// covers: TASK-020 TASK-021 TASK-023
+TEST(task_await, after_its_limit_it_exits_with_timeout_and_leaves_the_task_running) {
+  for_seeds(10, [] {
+    auto t = on_go(1);
+    otp::instant start = otp::now();
+    auto why = exit_of([&] { return otp::await(t); });
+    EXPECT_EQ(otp::now() - start, 5s);
+    ASSERT_TRUE(why);
+    EXPECT_EQ(why->cause(), otp::reason::timeout);
+    ASSERT_NE(why->call(), nullptr);
+    EXPECT_EQ(why->call()->function, "await");
+    EXPECT_EQ(why->call()->server, t.pid().to_string());
+    EXPECT_EQ(why->call()->request, t.function());
+    EXPECT_EQ(why->call()->timeout, 5s);
+    EXPECT_TRUE(otp::is_alive(t.pid()));
+    // It is not watched any more, and its result goes nowhere.
+    EXPECT_TRUE(otp::info(t.pid())->monitored_by.empty());
+    otp::send(t.pid(), go{});
+    otp::testing::settle();
+    EXPECT_FALSE(otp::is_alive(t.pid()));
+    EXPECT_TRUE(mailbox_empty());
+    EXPECT_NE(refusal_of([&] { return otp::await(t); }).find("given up"), std::string::npos);
+
+    auto slow = otp::async([] {
+      otp::sleep(24h);
+      return 2;
+    });
+    EXPECT_EQ(otp::await(slow, otp::infinity), 2);
+    auto none = on_go(1);
+    EXPECT_EQ(exit_of([&] { return otp::await(none, 0s); })->cause(), otp::reason::timeout);
+    auto wrong = otp::completed(1);
+    EXPECT_NE(refusal_of([&] { return otp::await(wrong, -1s); }).find("timeout"), std::string::npos);
+  });
+}
+
+// covers: TASK-024 E06
+TEST(task_await, a_task_that_died_first_makes_the_owner_exit_with_its_reason) {
+  everywhere(20, [] {
+    otp::trap_exit(true);
+    auto reason_of_await = [](auto function) {
+      auto t = otp::async(std::move(function));
+      auto why = exit_of([&] { return otp::await(t, otp::infinity); });
+      EXPECT_TRUE(why && why->call() && why->call()->function == "await");
+      return why ? why->cause() : otp::exit_reason("it returned");
+    };
+    EXPECT_EQ(reason_of_await([] { otp::exit(normal); }), normal);
+    EXPECT_EQ(reason_of_await([] { otp::exit("own"); }), "own");
+    EXPECT_EQ(reason_of_await([]() -> int { throw 5; }).error_type(), "int");
+    EXPECT_EQ(reason_of_await([]() -> int { throw std::logic_error("x"); }),
+              otp::reason::error("std::logic_error", "x"));
+    auto dead = otp::async([] { otp::exit("before"); });
+    EXPECT_EQ(end_of(dead.pid()).is_normal(), false);
+    EXPECT_EQ(exit_of([&] { return otp::await(dead); })->cause(), "before");
+    for (int i = 0; i < 5; ++i) static_cast<void>(next<otp::exit_signal>());
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
+// covers: TASK-025
+TEST(task_await, a_lost_node_is_told_by_its_name) {
+  seeded([] {
+    otp::trap_exit(true);
+    auto t = on_go(1);
+    // There are no other nodes yet: the message is what a lost one would send.
+    otp::send(otp::self(), otp::down{t.reference(), t.pid(), {}, otp::reason::noconnection, {}});
+    auto why = exit_of([&] { return otp::await(t); });
+    EXPECT_EQ(why->cause().to_string(), "{nodedown, \"" + otp::this_node() + "\"}");
+    EXPECT_EQ(why->call()->function, "await");
+  });
+}
+
+// covers: TASK-026 E06
+TEST(task_await, only_the_owner_may_ask_and_is_named_otherwise) {
+  everywhere(5, [] {
+    struct handles {
+      otp::task<int> one;
+      std::vector<otp::task<int>> many;
+    };
+    auto shared = std::make_shared<handles>();
+    shared->one = on_go(1);
+    shared->many.push_back(on_go(2));
+    otp::pid me = otp::self();
+    auto other = otp::async([shared, me] {
+      auto names_both = [&](const std::string& text, const otp::task<int>& t) {
+        EXPECT_NE(text.find(me.to_string()), std::string::npos) << text;
+        EXPECT_NE(text.find(otp::self().to_string()), std::string::npos) << text;
+        EXPECT_NE(text.find(t.pid().to_string()), std::string::npos) << text;
+      };
+      names_both(refusal_of([&] { return otp::await(shared->one); }), shared->one);
+      names_both(refusal_of([&] { return otp::await_many(shared->many); }), shared->many[0]);
+      names_both(refusal_of([&] { return otp::await_many(shared->one); }), shared->one);
+      names_both(refusal_of([&] { return otp::yield(shared->one); }), shared->one);
+      names_both(refusal_of([&] { return otp::yield_many(shared->many); }), shared->many[0]);
+      names_both(refusal_of([&] { return otp::ignore(shared->one); }), shared->one);
+      names_both(refusal_of([&] { return otp::shutdown(shared->one); }), shared->one);
+      names_both(refusal_of([&] { return otp::shutdown(shared->one, otp::brutal_kill); }), shared->one);
+    });
+    otp::await(other, otp::infinity);
+    // Nothing happened to them.
+    otp::send(shared->one.pid(), go{});
+    otp::send(shared->many[0].pid(), go{});
+    EXPECT_EQ(otp::await(shared->one), 1);
+    EXPECT_EQ(otp::await(shared->many[0]), 2);
+  });
+}
+
+// covers: E06
+TEST(task_await, awaiting_twice_or_nothing_is_a_clear_error) {
+  seeded([] {
+    auto t = otp::async([] { return 1; });
+    EXPECT_EQ(otp::await(t), 1);
+    for (auto text : {refusal_of([&] { return otp::await(t); }), refusal_of([&] { return otp::yield(t); }),
+                      refusal_of([&] { return otp::await_many(t); })})
+      EXPECT_NE(text.find("already"), std::string::npos) << text;
+    otp::task<int> none;
+    for (auto text : {refusal_of([&] { return otp::await(none); }), refusal_of([&] { return otp::shutdown(none); }),
+                      refusal_of([&] { return otp::ignore(none); })})
+      EXPECT_NE(text.find("there is no task"), std::string::npos) << text;
+    auto moved = on_go(1);
+    auto kept = std::move(moved);
+    EXPECT_NE(refusal_of([&] { return otp::await(moved); }).find("no task"), std::string::npos);
+    EXPECT_NE(refusal_of([&] { return otp::await_many(1s, kept, kept); }).find("twice"), std::string::npos);
+    EXPECT_TRUE(kept);
+  });
+}
+
+// covers: TASK-028 TASK-035
+TEST(task_await, messages_that_are_not_of_the_task_stay) {
+  everywhere(10, [] {
+    auto t = otp::async([] { return 1; });
+    auto other = otp::async([] { return 1; });
+    otp::ref of_t = t.reference();
+    otp::send(otp::self(), 5);
+    otp::send(otp::self(), otp::task_result<int>{otp::ref(otp::self(), 1'000'000), 9});
+    otp::send(otp::self(), otp::task_result<std::string>{of_t, "of another type"});
+    EXPECT_EQ(otp::await(t), 1);
+    // A second message with a reference that was answered.
+    otp::send(otp::self(), otp::task_result<int>{of_t, 2});
+    otp::send(otp::self(), otp::task_result<int>{other.reference(), 1});
+    otp::send(otp::self(), otp::task_result<int>{other.reference(), 1});
+    EXPECT_EQ(otp::await_many(other), std::tuple(1));
+    EXPECT_EQ(next<int>(), 5);
+    EXPECT_EQ(next<otp::task_result<int>>().value, 9);
+    EXPECT_EQ(next<otp::task_result<std::string>>().value, "of another type");
+    EXPECT_EQ(next<otp::task_result<int>>().reference, of_t);
+    EXPECT_EQ(next<otp::task_result<int>>().reference, other.reference());
+  });
+}
+
+// covers: TASK-029
+TEST(task_await, await_many_gives_results_in_the_order_of_the_tasks) {
+  everywhere(20, [] {
+    auto a = on_go(std::string("a"));
+    auto b = on_go(2);
+    auto c = on_go(3.5);
+    for (otp::pid p : {c.pid(), a.pid(), b.pid()}) otp::send(p, go{});
+    EXPECT_EQ(otp::await_many(otp::infinity, a, b, c), (std::tuple<std::string, int, double>("a", 2, 3.5)));
+    std::vector<otp::task<int>> all;
+    for (int i = 0; i < 40; ++i) all.push_back(on_go(i));
+    for (int i = 40; i-- > 0;) otp::send(all[static_cast<std::size_t>(i)].pid(), go{});
+    auto values = otp::await_many(otp::infinity, all);
+    for (int i = 0; i < 40; ++i) EXPECT_EQ(values[static_cast<std::size_t>(i)], i);
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
+// covers: TASK-030
+TEST(task_await, await_many_of_nothing_returns_at_once) {
+  seeded([] {
+    std::vector<otp::task<int>> none;
+    EXPECT_TRUE(otp::await_many(none).empty());
+    EXPECT_TRUE(otp::await_many(0s, none).empty());
+    EXPECT_TRUE(otp::yield_many(none).empty());
+  });
+}
+
+// covers: TASK-031
+TEST(task_await, the_limit_covers_all_together) {
+  for_seeds(10, [] {
+    std::vector<otp::task<int>> all;
+    for (int i = 1; i <= 3; ++i)
+      all.push_back(otp::async([i] {
+        otp::sleep(i * 40ms);
+        return i;
+      }));
+    otp::instant start = otp::now();
+    auto why = exit_of([&] { return otp::await_many(100ms, all); });
+    EXPECT_EQ(otp::now() - start, 100ms);
+    ASSERT_TRUE(why);
+    EXPECT_EQ(why->cause(), otp::reason::timeout);
+    EXPECT_EQ(why->call()->function, "await_many");
+    EXPECT_NE(why->call()->server.find(all[2].pid().to_string()), std::string::npos);
+    EXPECT_TRUE(otp::is_alive(all[2].pid()));
+    otp::testing::advance(1s);
+    EXPECT_TRUE(mailbox_empty());
+    std::vector<otp::task<int>> slow;
+    slow.push_back(on_go(1));
+    start = otp::now();
+    EXPECT_TRUE(exit_of([&] { return otp::await_many(slow); }));
+    EXPECT_EQ(otp::now() - start, 5s);
+  });
+}
+
+// covers: TASK-032
+TEST(task_await, await_many_exits_as_soon_as_one_dies) {
+  for (unsigned failing : {0U, 7U, 19U}) {
+    for_seeds(10, [failing] {
+      otp::trap_exit(true);
+      for (otp::exit_reason why :
+           {otp::exit_reason(normal), otp::exit_reason("own"), otp::reason::error("std::runtime_error", "raised")}) {
+        std::vector<otp::task<int>> all;
+        for (unsigned i = 0; i < 20; ++i)
+          all.push_back(otp::async([=] {
+            if (i != failing) otp::sleep(otp::infinity);
+            if (why.what() == otp::exit_reason::kind::error) throw std::runtime_error("raised");
+            otp::exit(why);
+            return 1;
+          }));
+        otp::instant start = otp::now();
+        auto seen = exit_of([&] { return otp::await_many(all); });
+        EXPECT_EQ(otp::now(), start);
+        ASSERT_TRUE(seen);
+        EXPECT_EQ(seen->cause(), why);
+        EXPECT_EQ(seen->call()->function, "await_many");
+      }
+    });
+  }
+  seeded([] {
+    auto a = on_go(1);
+    auto b = on_go(1);
+    otp::send(otp::self(), otp::down{b.reference(), b.pid(), {}, otp::reason::noconnection, {}});
+    auto why = exit_of([&] { return otp::await_many(1s, a, b); });
+    EXPECT_EQ(why->cause().to_string(), "{nodedown, \"" + otp::this_node() + "\"}");
+  });
+}
