@@ -481,10 +481,9 @@ void abandon_request(request_envelope* r) noexcept {
 
 // ---- checks ------------------------------------------------------------------------------------------------------
 
-void require_valid_timeout(duration timeout) {
-  if (timeout.count() < 0)
-    throw bad_argument("the timeout is " + integer_text(timeout.count()) +
-                       " ns; give 0, a positive duration or otp::infinity");
+void refuse_timeout(duration timeout) {
+  throw bad_argument("the timeout is " + integer_text(timeout.count()) +
+                     " ns; give 0, a positive duration or otp::infinity");
 }
 
 void require_request(const request_envelope* r) {

@@ -391,7 +391,17 @@ runtime_counters runtime_core::counters() const {
   return c;
 }
 
-std::uint64_t runtime_core::new_reference() noexcept { return next_reference.fetch_add(1, std::memory_order_relaxed); }
+std::uint64_t runtime_core::new_reference() noexcept {
+  constexpr std::uint64_t block = 256;
+  worker* w = scheduler::current();
+  if (!w || &w->owner != &sched) return next_reference.fetch_add(1, std::memory_order_relaxed);
+  auto& mine = *static_cast<worker_local*>(w->local);
+  if (mine.next_reference == mine.references_end) {
+    mine.next_reference = next_reference.fetch_add(block, std::memory_order_relaxed);
+    mine.references_end = mine.next_reference + block;
+  }
+  return mine.next_reference++;
+}
 
 // ---- bounded mailboxes -------------------------------------------------------------------------------------------
 

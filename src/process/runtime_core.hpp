@@ -51,6 +51,8 @@ struct worker_local {
   counter_block counters;
   process_table::cache free_places;
   envelope_pool envelopes;
+  std::uint64_t next_reference = 0;
+  std::uint64_t references_end = 0;
   process_extra* spare_extras = nullptr;  // emptied, with the memory of their tables
   unsigned spare_extra_count = 0;
 };
@@ -122,7 +124,7 @@ struct runtime_core {
   std::unordered_map<std::string, pid, text_hash, std::equal_to<>> names;
   std::unordered_map<std::uint64_t, std::string> names_of;
 
-  std::atomic<std::uint64_t> next_reference{1};
+  std::atomic<std::uint64_t> next_reference{1};  // of the next block of them that a worker takes
   std::atomic<bool> running{false};
   std::atomic<bool> stopping{false};
   std::atomic<unsigned> spawning{0};        // who is creating a process without a parent: see spawn_body

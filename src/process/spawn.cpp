@@ -23,6 +23,8 @@ namespace {
 class function_body final : public process_body {
  public:
   function_body(unique_function f, const std::string_view& type) : function_(std::move(f)), type_(type) {}
+  static void* operator new(std::size_t size) { return envelope_memory(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { free_envelope_memory(memory, size); }
   bool start() override { return hibernates(); }
   // Between two functions it hibernates: any message is a reason to go on, and stays where it is.
   bool has_work() const noexcept override { return current_process()->first != nullptr; }
@@ -135,7 +137,8 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   runtime_section::enter(p);
   end_process(core, p, why);
   // The place is nobody's from here on; everything is left as the next tenant expects to find it.
-  mailbox_account* account = p.account.exchange(nullptr);
+  mailbox_account* account = p.account.load(std::memory_order_relaxed);
+  if (account) p.account.store(nullptr);
   p.type_name.store(nullptr, std::memory_order_relaxed);
   p.parent = 0;
   p.fate = exit_reason();
@@ -153,7 +156,7 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   p.messages_in.store(0, std::memory_order_relaxed);
   p.reductions.store(0, std::memory_order_relaxed);
   p.running_samples.store(0, std::memory_order_relaxed);
-  p.edge.store(0);
+  p.edge.store(0, std::memory_order_relaxed);  // it calls nobody; a late look at it finds another number
   p.calls = 0;
   p.phase.store(phase::idle, std::memory_order_release);
   worker* w = scheduler::current();

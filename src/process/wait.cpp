@@ -231,7 +231,7 @@ class scanning_section {
 
 namespace {
 
-[[noreturn, gnu::cold]] void refuse_timeout(duration timeout) {
+[[noreturn, gnu::cold]] void refuse_receive_timeout(duration timeout) {
   throw bad_argument("receive: the timeout is " + integer_text(timeout.count()) +
                      " ns; give otp::after 0, a positive duration or otp::infinity");
 }
@@ -252,7 +252,7 @@ namespace {
 envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
   auto [on, core, p] = require_running("receive");
   if (timeout.count() < 0) [[unlikely]]
-    refuse_timeout(timeout);
+    refuse_receive_timeout(timeout);
   check_fate(p);
   if (!scheduler::may_go_on(on)) [[unlikely]]
     let_others_run(core, p);

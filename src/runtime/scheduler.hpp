@@ -14,7 +14,10 @@
 //    belongs to the runnable, and the worker continues its loop on another. After every step the loop asks whether it
 //    is still its worker's loop; if not, it gives its stack back and that ends there.
 // 4. `worker` fields without a comment belong to the OS thread of the worker. Others name their guard.
-// 5. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
+// 5. One runnable may be handed over to (hand_over): it is ready, in no queue, and the worker's loop takes it first.
+// Who
+//    hands over ends its step next, or suspends; if it does neither, it takes it back.
+// 6. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
 //    itself in idle_set and then looks at all of them again. Both sides are seq_cst.
 #pragma once
 #include "runtime/context.hpp"

@@ -1,5 +1,6 @@
 // What travels through an inbox: a header that the untyped machine reads, and a payload that only templates touch.
 #pragma once
+#include <otp/detail/memory.hpp>
 #include <otp/exit_reason.hpp>
 #include <otp/pid.hpp>
 #include <otp/term.hpp>
@@ -55,12 +56,6 @@ struct envelope_type {
   void (*destroy)(envelope*);  // may throw what the payload's destructor throws
   const void* (*payload)(const envelope*);
 };
-
-/// Memory of envelopes: a worker keeps what its processes have read for what they send next. Every block comes from the
-/// global operator new and may go back to it.
-void* envelope_memory(std::size_t size);
-void* envelope_memory_or_null(std::size_t size) noexcept;
-void free_envelope_memory(void* memory, std::size_t size) noexcept;
 
 struct alignas(16) envelope {
   explicit envelope(const envelope_type* t) noexcept : type(t) {}

@@ -102,7 +102,11 @@ void abandon_request(request_envelope* r) noexcept;
 void drop_answered(request_envelope* r) noexcept;
 /// An abandoned process may not answer: it goes no further than here.
 void check_may_reply();
-void require_valid_timeout(duration timeout);
+[[noreturn]] void refuse_timeout(duration timeout);
+inline void require_valid_timeout(duration timeout) {
+  if (timeout.count() < 0) [[unlikely]]
+    refuse_timeout(timeout);
+}
 void require_request(const request_envelope* r);
 /// Throws bad_argument if the caller cannot wait for a reply to `what`.
 void require_caller(const char* what);

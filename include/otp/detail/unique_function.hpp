@@ -1,5 +1,8 @@
 // A callable with one owner, for `void()`: what std::move_only_function is, without the weight of <functional>.
 #pragma once
+#include <otp/detail/memory.hpp>
+
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -25,6 +28,13 @@ class unique_function {
   struct base {
     virtual ~base() = default;
     virtual void call() = 0;
+    // It travels to the process that runs it, and is gone with that.
+    static void* operator new(std::size_t size) { return envelope_memory(size); }
+    static void operator delete(void* memory, std::size_t size) noexcept { free_envelope_memory(memory, size); }
+    static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+    static void operator delete(void* memory, std::align_val_t alignment) noexcept {
+      ::operator delete(memory, alignment);
+    }
   };
   template <class F>
   struct holder final : base {
