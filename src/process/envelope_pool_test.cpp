@@ -116,18 +116,14 @@ TEST(envelope_depot, serves_workers_that_send_to_each_other_at_once) {
       }
       for (void* memory : held)
         if (!pool.give(memory, size_class)) ::operator delete(memory);
-      while (void* memory = pool.take(size_class)) {  // all of it goes to the depot or back
-        auto* chain = ::new (memory) envelope_block{};
-        envelope_block* last = chain;
-        std::size_t n = 1;
-        for (; n < envelope_depot::chain_length; ++n) {
-          void* more = pool.take(size_class);
-          last->next = ::new (more ? more : block(size_class)) envelope_block{};
-          last = last->next;
-        }
-        if (!depot.give(chain, size_class))
-          while (chain) ::operator delete(std::exchange(chain, chain->next));
+      // One chain goes to the depot, for whoever runs out first.
+      envelope_block* chain = nullptr;
+      for (std::size_t n = 0; n < envelope_depot::chain_length; ++n) {
+        void* memory = pool.take(size_class);
+        chain = ::new (memory ? memory : block(size_class)) envelope_block{chain, nullptr};
       }
+      if (!depot.give(chain, size_class))
+        while (chain) ::operator delete(std::exchange(chain, chain->next));
     }
   };
   std::thread a(work, 1);
