@@ -238,10 +238,6 @@ void point_of_send(worker& w, envelope* e) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 // `call`: the sender is about to wait for the answer.
 template <bool call>
 [[gnu::always_inline]] inline send_status send_to_process(runtime_core& core, pid to, envelope* e) {

@@ -396,6 +396,7 @@ inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.curren
 inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
   constexpr unsigned most_in_row = 16;
   if (w.handed || !w.running || w.handed_in_row >= most_in_row || options_.seeded) return false;
+  if (r.priority.load(std::memory_order_relaxed) == priority_class::low) return false;  // it gives way
   w.handed = &r;
   return true;
 }
