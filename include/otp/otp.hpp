@@ -4,6 +4,7 @@
 #include <otp/child_spec.hpp>
 #include <otp/dynamic_supervisor.hpp>
 #include <otp/event.hpp>
+#include <otp/fault_point.hpp>
 #include <otp/gen_server.hpp>
 #include <otp/mfa.hpp>
 #include <otp/partition_supervisor.hpp>

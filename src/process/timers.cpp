@@ -56,6 +56,18 @@ bool timer_table::is_pending(std::uint64_t number) noexcept {
   return find(s, number) != nullptr;
 }
 
+pid timer_table::dead_target() noexcept {
+  for (shard& s : shards_) {
+    std::lock_guard lock(s.lock);
+    for (auto& [e, number] : s.places)
+      if (e && e->now == state::armed && e->request.to) {
+        process* there = core_.table.find(e->request.to);
+        if (!there || there->in.closed()) return e->request.to;
+      }
+  }
+  return {};
+}
+
 // Under the shard's lock. What the request owns has been taken out. `e` may be gone afterwards.
 void timer_table::free_entry(shard& s, entry& e) noexcept {
   std::uint32_t at = place_of(e.number);
