@@ -1,5 +1,6 @@
 // Everything a program needs, but for I/O (otp/asio.hpp) and tests (otp/testing.hpp).
 #pragma once
+#include <otp/async_stream.hpp>
 #include <otp/blocking.hpp>
 #include <otp/child_spec.hpp>
 #include <otp/dynamic_supervisor.hpp>
@@ -16,4 +17,5 @@
 #include <otp/supervisor.hpp>
 #include <otp/sys.hpp>
 #include <otp/task.hpp>
+#include <otp/task_supervisor.hpp>
 #include <otp/timer.hpp>
