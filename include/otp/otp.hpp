@@ -1,9 +1,11 @@
 // Everything a program needs, but for I/O (otp/asio.hpp) and tests (otp/testing.hpp).
 #pragma once
+#include <otp/async_stream.hpp>
 #include <otp/blocking.hpp>
 #include <otp/child_spec.hpp>
 #include <otp/dynamic_supervisor.hpp>
 #include <otp/event.hpp>
+#include <otp/fault_point.hpp>
 #include <otp/gen_server.hpp>
 #include <otp/mfa.hpp>
 #include <otp/partition_supervisor.hpp>
@@ -15,4 +17,5 @@
 #include <otp/supervisor.hpp>
 #include <otp/sys.hpp>
 #include <otp/task.hpp>
+#include <otp/task_supervisor.hpp>
 #include <otp/timer.hpp>

@@ -42,6 +42,7 @@ template <class F, class... Args>
 constexpr bool calls_moved = requires(F& f, Args&... args) { f(std::move(args)...); };
 /// The arguments stay for the report of a failure, unless the function takes them over.
 template <class F, class... Args>
+  requires(calls_const<F, Args...> || calls_moved<F, Args...>)
 decltype(auto) call_task(F& f, Args&... args) {
   if constexpr (calls_const<F, Args...>)
     return f(std::as_const(args)...);
@@ -164,12 +165,15 @@ template <class F>
 class task_starter final : public child_starter {
  public:
   template <class G>
-  explicit task_starter(G&& f) : function_(std::make_shared<const F>(std::forward<G>(f))) {
+  explicit task_starter(G&& f, std::optional<task_origin> origin = {})
+      : function_(std::make_shared<const F>(std::forward<G>(f))), origin_(std::move(origin)) {
     refuse_empty_task(*function_);
   }
   result<child_started> start(const extra_arguments& extra, extra_side) const override {
     if (!extra.empty()) return std::unexpected(wrong_extra(type_name<F>, extra.tuple().type_name(), "no"));
-    return child_started{start_loose_task(make(), true), {}};
+    auto task = make();
+    if (origin_) task->started_for(*origin_);
+    return child_started{start_loose_task(std::move(task), true), {}};
   }
   std::string_view module() const noexcept override { return type_name<F>; }
   std::string to_string() const override { return starter_text(type_name<F>, 0); }
@@ -182,6 +186,7 @@ class task_starter final : public child_starter {
       return make_task<false>(shared_function<F>{function_});
   }
   std::shared_ptr<const F> function_;
+  std::optional<task_origin> origin_;  // none: whoever runs start()
 };
 
 }  // namespace detail

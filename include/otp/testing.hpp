@@ -74,11 +74,88 @@ constexpr strategy exhaustive(unsigned preemptions = strategy::unbounded) {
 constexpr strategy portfolio() { return {strategy::kind::portfolio, 0}; }
 }  // namespace strategies
 
+// ---- faults ------------------------------------------------------------------------------------------------------
+
+/// Something bad that may happen in a run. When it does is a decision of the strategy, so a failure says when it did.
+struct fault {
+  enum class kind : std::uint8_t { kill, kill_any, crash, point, delay, slow, allocation, pause };
+  kind what;
+  std::string target{};  ///< a name, or for crash and slow also a type; empty: any
+  otp::pid process{};
+  unsigned times = 1;   ///< at most so often
+  unsigned number = 0;  ///< of the callback or allocation; 0: any
+  duration length{};
+};
+
+namespace faults {
+/// Kills whoever has this name.
+inline fault kill(std::string name, unsigned times = 1) {
+  return {.what = fault::kind::kill, .target = std::move(name), .times = times};
+}
+inline fault kill(otp::pid process) { return {.what = fault::kind::kill, .process = process}; }
+/// Kills any process but the body.
+inline fault kill_any(unsigned times = 1) { return {.what = fault::kind::kill_any, .times = times}; }
+/// A handler of a server, found by name or type, throws before it does anything: its n-th one, or any.
+inline fault crash(std::string who, unsigned callback = 0, unsigned times = 1) {
+  return {.what = fault::kind::crash, .target = std::move(who), .times = times, .number = callback};
+}
+/// otp::fault_point(name) says yes.
+inline fault at_point(std::string name, unsigned times = 1) {
+  return {.what = fault::kind::point, .target = std::move(name), .times = times};
+}
+/// Holds up a signal, and those behind it from the same process to the same one, for at most this long.
+inline fault delay(duration at_most, unsigned times = 1) {
+  return {.what = fault::kind::delay, .times = times, .length = at_most};
+}
+/// Who has this name or type takes this long before each of its turns.
+inline fault slow(std::string who, duration each) {
+  return {.what = fault::kind::slow, .target = std::move(who), .times = 0, .length = each};
+}
+/// allocation_fails() says yes once: for the n-th allocation from here on, or for one of the next 256.
+inline fault fail_allocation(unsigned number = 0) { return {.what = fault::kind::allocation, .number = number}; }
+/// The clock steps: so much time passes although somebody could run, as on a machine that is busy with other things.
+inline fault pause(duration length, unsigned times = 1) {
+  return {.what = fault::kind::pause, .times = times, .length = length};
+}
+}  // namespace faults
+
+/// In a run of explore(): this may happen from now on.
+void inject(fault what);
+/// In a run of explore(): nothing bad happens any more.
+void stop_faults();
+/// For a test program's own operator new: whether this allocation shall fail. False outside of a run of explore().
+bool allocation_fails() noexcept;
+
+// ---- what has to hold --------------------------------------------------------------------------------------------
+
+/// In a run of explore(): `holds` is asked after every step. It may read what belongs to the test, and must not use
+/// processes.
+void always(std::string name, std::function<bool()> holds);
+/// In the body: no more faults from here on, and within so much time `holds` has to be true once.
+void eventually(duration within, std::string_view name, const std::function<bool()>& holds);
+
+/// What explore() looks at by itself. At rest: when the body is over and nothing can run without time passing. At the
+/// end: when everything was stopped.
+struct checks {
+  bool calls = true;         ///< at rest: nobody waits without a limit for the reply of one that will not answer
+  bool orphans = true;       ///< at rest: no child outlives its supervisor
+  bool links = true;         ///< at rest: links and monitors are known to both sides, and none leads to the dead
+  bool timers = true;        ///< at rest: no timer is set for the dead
+  bool names = true;         ///< at rest and at the end: no name is held by the dead
+  bool stacks = true;        ///< at the end: all stacks have come back
+  bool order = true;         ///< signals from one process to another arrive as they were sent
+  bool conservation = true;  ///< at the end: what was sent was handled, dropped or refused, once
+  bool replies = true;       ///< a request is answered once
+  bool intensity = true;     ///< supervisors restart as often as they may, and no oftener
+};
+
 struct explore_options {
   std::uint64_t seeds = 10'000;  ///< most runs
   std::uint64_t seed = 1;        ///< of the first run; the others follow from it
   testing::strategy strategy{};
   std::uint64_t max_steps = 20'000;  ///< a run that takes more goes round in circles
+  std::vector<fault> faults{};
+  testing::checks checks{};
   runtime_options runtime{};
   /// Asked after each run whether it failed in a way that only the test framework knows.
   std::function<bool()> failed{};
@@ -99,7 +176,8 @@ class failure : public std::exception {
       : kind_(std::move(kind)), text_(std::move(text)), run_(run), schedule_(std::move(schedule)) {}
   /// All there is to say: what failed, how to repeat it, and what happened.
   const char* what() const noexcept override { return text_.c_str(); }
-  /// What failed, in short: "failed", "exception", "waits for ever", "livelock", "not deterministic" ...
+  /// What failed, in short: "failed" (by fail() or require()), "exception", "waits for ever", "livelock", "always",
+  /// "not deterministic", or the check: "orphan", "leaked link", "leaked timer", "order" ...
   const std::string& kind() const noexcept { return kind_; }
   std::uint64_t run() const noexcept { return run_; }  ///< it failed in this one, counted from 1
   /// The value for OTP_SCHEDULE.

@@ -36,6 +36,7 @@ class supervisor_core final : public process_body {
   std::string_view doing() const noexcept override { return starting_.load() ? "starting a child" : ""; }
   std::string busy_with() const override;
   bool reports_itself() const noexcept override { return true; }
+  const supervisor_plan& plan() const noexcept { return plan_; }  // for checks
 
  private:
   enum class activity : std::uint8_t {

@@ -4,14 +4,15 @@
 
 namespace otp::detail {
 
-task_core::task_core() : owner_(self()) {
-  if (process_body* b = body_of_caller()) inherited_ = b->callers();
+task_origin task_origin::of_caller() {
+  process_body* b = body_of_caller();
+  return {self(), b ? b->callers() : nullptr};
 }
 
 std::shared_ptr<const std::vector<pid>> task_core::callers() const {
   auto all = std::make_shared<std::vector<pid>>();
-  all->push_back(owner_);
-  if (inherited_) all->insert(all->end(), inherited_->begin(), inherited_->end());
+  all->push_back(origin_.owner);
+  if (origin_.callers) all->insert(all->end(), origin_.callers->begin(), origin_.callers->end());
   return all;
 }
 
@@ -46,7 +47,7 @@ void task_core::report_failure(const exit_reason& why) const {
           .process = self(),
           .name = describe(self()),
           .reason = why,
-          .fields = {{"started_from", owner_ ? describe(owner_) : "outside of the runtime"},
+          .fields = {{"started_from", origin_.owner ? describe(origin_.owner) : "outside of the runtime"},
                      {"function", std::string(type())},
                      {"args", std::move(args)}}};
   if (auto label = otp::label(self())) e.fields.emplace_back("label", *label);

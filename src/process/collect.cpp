@@ -72,6 +72,7 @@ class collection {
       unlink_from_queue(core, p, before, e);
       core.count(counter::handled);
       (e->type == &down_envelope::type_of ? a->end : a->value) = e;
+      a->place = ++taken_;
     }
   }
   std::size_t decided() const noexcept {
@@ -99,6 +100,7 @@ class collection {
   awaited* all_;
   std::size_t count_;
   flat_table<std::uint64_t, std::size_t> places_;
+  std::size_t taken_ = 0;
   bool uniform_ = true;
 };
 

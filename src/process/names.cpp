@@ -67,6 +67,16 @@ std::optional<pid> runtime_core::whereis(std::string_view name) const {
   return held->second;
 }
 
+std::vector<std::string> runtime_core::names_held() const {
+  std::vector<std::string> all;
+  {
+    std::lock_guard lock(names_lock);
+    for (auto& [name, holder] : names) all.push_back(name);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
 pid pid_of_name(std::string_view name) {
   auto held = require_runtime("send").whereis(name);
   if (!held)
@@ -102,15 +112,6 @@ void unregister_name(std::string_view name) {
 
 std::optional<pid> whereis(std::string_view name) { return require_runtime("whereis").whereis(name); }
 
-std::vector<std::string> registered() {
-  runtime_core& core = require_runtime("registered");
-  std::vector<std::string> all;
-  {
-    std::lock_guard lock(core.names_lock);
-    for (auto& [name, holder] : core.names) all.push_back(name);
-  }
-  std::sort(all.begin(), all.end());
-  return all;
-}
+std::vector<std::string> registered() { return require_runtime("registered").names_held(); }
 
 }  // namespace otp

@@ -1,4 +1,5 @@
 // The public face of processes: what the caller asks of itself and of others.
+#include <otp/fault_point.hpp>
 #include <otp/process.hpp>
 
 #include "process/control.hpp"
@@ -31,6 +32,11 @@ pid self() noexcept {
 pid parent() noexcept {
   process* p = current_process();
   return p ? pid(p->parent) : pid();
+}
+
+bool fault_point(std::string_view name) {
+  runtime_core* core = runtime_core::current();
+  return core && core->explorer && core->explorer->fault_here(name);
 }
 
 // ---- ending ------------------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ struct explorer : director {
   virtual void spawned(process&) noexcept = 0;
   virtual void ended(pid who, const exit_reason& why) noexcept = 0;
   virtual void reported(const event&) noexcept = 0;
+  /// Whether a fault happens at this place of the program.
+  virtual bool fault_here(std::string_view name) = 0;
 };
 
 struct name_entry {
@@ -196,6 +198,7 @@ struct runtime_core {
   bool nobody_left() const noexcept;
 
   std::optional<pid> whereis(std::string_view name) const;
+  std::vector<std::string> names_held() const;  // sorted
   std::string name_of(const process& p) const;
   std::string describe(pid p) const;  // pid, name and type, for reports
   void request_shutdown();

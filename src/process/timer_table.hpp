@@ -29,6 +29,8 @@ class timer_table {
   std::optional<duration> cancel(ref timer);
   std::optional<duration> read(ref timer);
   void target_ended(std::uint64_t number) noexcept;
+  /// The target of a pending timer that is dead, if there is one; nothing may run meanwhile.
+  pid dead_target() noexcept;
   std::size_t size() const noexcept;
 
  private:

@@ -63,6 +63,18 @@ bool timer_table::is_pending(std::uint64_t number) noexcept {
   return find(number) != nullptr;
 }
 
+pid timer_table::dead_target() noexcept {
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    std::lock_guard lock(core_.sched.shard(static_cast<unsigned>(i)).timers_lock);
+    for (auto& [e, number] : shards_[i].places)
+      if (e && e->now == state::armed && e->request.to) {
+        process* there = core_.table.find(e->request.to);
+        if (!there || there->in.closed()) return e->request.to;
+      }
+  }
+  return {};
+}
+
 // The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same
 // wheel, wherever the process runs by now: so they come in the order of their expiry. In a section of `me`.
 unsigned timer_table::wheel_of(process& me) {

@@ -93,7 +93,7 @@ nanos scheduler::coarse_now() noexcept { return options_.seeded ? virtual_now_ :
 
 std::int64_t scheduler::wall_now() noexcept {
   constexpr std::int64_t start_of_2026 = 1'767'225'600'000'000'000;
-  return options_.seeded ? start_of_2026 + virtual_now_ + wall_offset_ : read_clock(CLOCK_REALTIME);
+  return options_.seeded ? start_of_2026 + virtual_now_ : read_clock(CLOCK_REALTIME);
 }
 
 std::uint64_t scheduler::random() noexcept {

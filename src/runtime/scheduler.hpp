@@ -217,7 +217,6 @@ class scheduler {
   nanos next_timer() const noexcept { return workers_[0]->next_timer.load(std::memory_order_relaxed); }
   void fire_one_timer();
   void set_clock(nanos now) noexcept { virtual_now_ = workers_[0]->cached_now = now; }
-  void step_wall_clock(nanos by) noexcept { wall_offset_ += by; }
   /// Nothing happens before `next`, when nothing can run now: moves the clock there, or to the end of an advance.
   /// False: it never will.
   bool pass_time(nanos next);
@@ -372,7 +371,6 @@ class scheduler {
   director* director_ = nullptr;
   std::vector<runnable*> seeded_ready_;
   nanos virtual_now_ = 0;
-  nanos wall_offset_ = 0;
   nanos advance_target_ = -1;
   void (*advance_wake_)(void*) = nullptr;
   void* advance_argument_ = nullptr;

@@ -20,11 +20,12 @@ std::uint64_t key_of(std::uint32_t from, std::uint32_t to) noexcept { return std
 
 }  // namespace
 
-engine::engine(runtime_core& core, chooser& choose, std::uint64_t max_steps, std::vector<std::string>* trace)
-    : core_(core), choose_(choose), max_steps_(max_steps), trace_(trace) {
+engine::engine(runtime_core& core, chooser& choose, const explore_options& how, std::vector<std::string>* trace)
+    : core_(core), choose_(choose), max_steps_(how.max_steps), trace_(trace), checks_(how.checks) {
   core.explorer = this;
   core.watched = true;
   core.sched.direct(this);
+  for (const fault& f : how.faults) inject(f);
 }
 
 engine::~engine() {
@@ -41,7 +42,18 @@ void engine::fail(std::string kind, std::string text) {
 void engine::wind_up() noexcept {
   winding_up_ = true;
   clock_stopped_ = false;
+  plan_.clear();
+  invariants_.clear();
+  allocations_ = 0;
   max_steps_ = steps_ + winding_steps;
+}
+
+void engine::stop_clock() noexcept {
+  // What is held up arrives now: at rest nothing is under way.
+  for (channel& c : channels_) c.held_until = 0;
+  for (waiting& w : ready_) w.held_until = 0;
+  plan_.clear();
+  clock_stopped_ = true;
 }
 
 void engine::tell(const std::string& line) {
@@ -56,6 +68,14 @@ void engine::note(std::uint64_t actor, std::uint64_t what) noexcept {
 
 // False: the run is over.
 bool engine::another_step() {
+  if (!invariants_.empty() && !quiet_) {
+    quiet_ = true;
+    for (auto& [name, holds] : invariants_)
+      if (!holds()) fail("always", "it does not always hold: " + name);
+    quiet_ = false;
+    if (failed()) return false;
+  }
+  if (!plan_.empty()) faults_now();
   if (++steps_ <= max_steps_) return true;
   if (winding_up_)
     hopeless_ = true;
@@ -69,8 +89,11 @@ bool engine::another_step() {
 void engine::collect(process* running) {
   options_.clear();
   if (running) options_.push_back({option::what::run, actor_of(*running), 0});
-  for (std::size_t i = 0; i < ready_.size(); ++i) options_.push_back({option::what::run, actor_of(*ready_[i]), i});
-  for (std::size_t i = 0; i < channels_.size(); ++i) options_.push_back({option::what::arrive, channels_[i].key, i});
+  const nanos now = core_.sched.now();
+  for (std::size_t i = 0; i < ready_.size(); ++i)
+    if (ready_[i].held_until <= now) options_.push_back({option::what::run, actor_of(*ready_[i].who), i});
+  for (std::size_t i = 0; i < channels_.size(); ++i)
+    if (channels_[i].held_until <= now) options_.push_back({option::what::arrive, channels_[i].key, i});
   if (core_.sched.timer_due()) options_.push_back({option::what::fire, timer_actor, 0});
 }
 
@@ -104,7 +127,7 @@ runnable* engine::next() {
       if (options_.empty()) {
         if (clock_stopped_) return nullptr;
         nanos before = core_.sched.now();
-        if (!core_.sched.pass_time(core_.sched.next_timer())) return nullptr;
+        if (!core_.sched.pass_time(std::min(core_.sched.next_timer(), next_held()))) return nullptr;
         if (core_.sched.now() != before && trace_)
           tell("      time is now " + integer_text(core_.sched.now() / 1'000'000) + " ms");
         continue;
@@ -116,7 +139,7 @@ runnable* engine::next() {
     note(now->actor, static_cast<std::uint64_t>(now->kind));
     switch (now->kind) {
       case option::what::run: {
-        process* p = ready_[now->at];
+        process* p = ready_[now->at].who;
         ready_.erase(ready_.begin() + static_cast<std::ptrdiff_t>(now->at));
         return p;
       }
@@ -129,10 +152,28 @@ runnable* engine::next() {
   }
 }
 
-void engine::ready(runnable& r) noexcept { ready_.push_back(static_cast<process*>(&r)); }
+void engine::ready(runnable& r) noexcept {
+  auto& p = static_cast<process&>(r);
+  nanos until = 0;
+  for (const fault& f : plan_)
+    if (f.what == fault::kind::slow && is_meant(f, p)) until = core_.sched.now() + f.length.count();
+  ready_.push_back({&p, until});
+}
+
+nanos engine::next_held() const noexcept {
+  nanos first = never;
+  for (const waiting& w : ready_) first = std::min(first, w.held_until);
+  for (const channel& c : channels_) first = std::min(first, c.held_until);
+  return first;
+}
+
+namespace {
+// Nobody else can notice it.
+bool is_private(std::string_view what) { return what == "guard" || what == "keep" || what == "loop"; }
+}  // namespace
 
 void engine::point(process& p, const char* what) {
-  if (p.phase.load(std::memory_order_relaxed) != phase::in_user) return;
+  if (p.phase.load(std::memory_order_relaxed) != phase::in_user || quiet_ || is_private(what)) return;
   if (winding_up_) {
     // It may be in a loop that never waits: its end has to meet it here.
     {
@@ -153,6 +194,12 @@ void engine::point(process& p, const char* what) {
     }
   } else {
     if (trace_) tell("  " + core_.describe(p.self()) + ": " + what);
+    if (!plan_.empty() && std::string_view(what) == "callback")
+      for (fault& f : plan_)
+        if (f.what == fault::kind::crash && is_meant(f, p) && happens(f)) {
+          tell("  " + core_.describe(p.self()) + ": crashes, as planned");
+          throw std::runtime_error("a planned crash");
+        }
     std::uint64_t text = 0;
     for (const char* c = what; *c; ++c) text = text * 31 + static_cast<unsigned char>(*c);
     for (;;) {
@@ -182,7 +229,7 @@ void engine::point(process& p, const char* what) {
   }
   p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);
   p.phase.store(phase::waiting, std::memory_order_release);
-  ready_.push_back(&p);  // behind all others: the places that were collected stay true
+  ready_.push_back({&p, 0});  // behind all others: the places that were collected stay true
   core_.sched.preempt(p);
   p.phase.store(phase::in_user, std::memory_order_release);
   check_abandoned(p);
@@ -193,7 +240,7 @@ void engine::point(process& p, const char* what) {
 std::uint32_t engine::source_of(const envelope& e) const noexcept {
   worker* w = scheduler::current();
   process* running = w ? static_cast<process*>(w->running) : nullptr;
-  std::uint32_t sender = running ? running->self().index() : 0;
+  std::uint32_t sender = running && !quiet_ ? running->self().index() : 0;
   switch (e.type->kind) {
     case signal::exit: {
       pid from = static_cast<const exit_envelope&>(e).value.from;
@@ -221,19 +268,30 @@ bool engine::post(process& place, pid to, envelope* e) noexcept {
   if (place.in.closed()) return false;
   std::uint32_t from = source_of(*e);
   std::uint64_t key = key_of(from, to.index());
+  if (e->type->kind == signal::reply && checks_.replies && ++replies_under_way_[e] > 1)
+    fail("reply", "a request of " + core_.describe(to) + " was answered twice");
   auto open = channel_at_.find(key);
   if (open == channel_at_.end() && (from == 0 || from == to.index() || winding_up_)) {
+    sent_.erase(e);
     push(place, e);
     return true;
   }
+  sent_[e] = {key, ++posted_};
+  nanos held = 0;
+  for (fault& f : plan_)
+    if (f.what == fault::kind::delay && f.times > 0 && happens(f)) {
+      held = core_.sched.now() + f.length.count() / 4 * (1 + decide(4));
+      tell("      " + describe(*e) + " for " + core_.describe(to) + " is held up");
+    }
   e->next = nullptr;
   if (open == channel_at_.end()) {
     channel_at_.emplace(key, channels_.size());
-    channels_.push_back({key, e, e});
+    channels_.push_back({key, e, e, held});
   } else {
     channel& c = channels_[open->second];
     c.last->next = e;
     c.last = e;
+    c.held_until = std::max(c.held_until, held);
   }
   return true;
 }
@@ -255,10 +313,11 @@ void engine::arrive(std::size_t at) {
   }
   pid to(e->to);
   if (trace_) tell("      " + describe(*e) + " arrives at " + core_.describe(to));
-  if (process* there = core_.table.find(to))
-    push(*there, e);
-  else
-    refuse(core_, *core_.table.at(to.index()), to, e);
+  process* there = core_.table.find(to);
+  if (there && !there->in.closed()) return push(*there, e);
+  sent_.erase(e);
+  replies_under_way_.erase(e);
+  refuse(core_, there ? *there : *core_.table.at(to.index()), to, e);
 }
 
 std::string engine::describe(const envelope& e) const {
@@ -293,12 +352,94 @@ std::string engine::describe(const envelope& e) const {
   return "signal";
 }
 
-void engine::taking(process&, envelope*) noexcept {}
-void engine::spawned(process& p) noexcept { note(actor_of(p), 3); }
-void engine::ended(pid who, const exit_reason& why) noexcept {
-  note(std::uint64_t{who.index()} << 32, 4);
-  if (trace_) tell("      " + who.to_string() + " has ended: " + why.to_string());
+// ---- faults ------------------------------------------------------------------------------------------------------
+
+std::uint32_t engine::decide(std::uint32_t among) {
+  if (among <= 1) return 0;
+  std::uint32_t choice = choose_.any_of(among);
+  taken_.push_back({choice, among});
+  return choice;
 }
-void engine::reported(const event&) noexcept {}
+
+bool engine::decide_fault() {
+  bool yes = choose_.fault();
+  taken_.push_back({yes, 2});
+  return yes;
+}
+
+void engine::inject(fault what) {
+  if (what.what == fault::kind::allocation)
+    allocations_ = what.number != 0 ? what.number : 1 + decide(256);
+  else
+    plan_.push_back(std::move(what));
+}
+
+// A fault that has come to its place: the n-th one, or one that is drawn.
+bool engine::happens(fault& f) {
+  if (f.times == 0) return false;
+  if (f.number != 0 ? --f.number != 0 : !decide_fault()) return false;
+  --f.times;
+  return true;
+}
+
+bool engine::is_meant(const fault& f, const process& p) const {
+  if (f.process) return f.process == p.self();
+  if (f.target.empty()) return p.self() != body_;
+  if (const std::string_view* type = p.type_name.load(); type && *type == f.target) return true;
+  std::lock_guard lock(core_.names_lock);
+  auto held = core_.names.find(f.target);
+  return held != core_.names.end() && held->second == p.self();
+}
+
+void engine::kill(pid victim) {
+  tell("      " + core_.describe(victim) + " is killed, as planned");
+  quiet_ = true;  // by nobody: it arrives at once
+  send_exit(core_, {}, victim, reason::kill);
+  quiet_ = false;
+  start_kill_budget(core_, victim);
+}
+
+void engine::faults_now() {
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    fault& f = plan_[i];
+    if (f.times == 0 || quiet_) continue;
+    switch (f.what) {
+      case fault::kind::kill: {
+        auto victim = f.process ? std::optional(f.process) : core_.whereis(f.target);
+        process* there = victim ? core_.table.find(*victim) : nullptr;
+        if (there && !there->in.closed() && happens(f)) kill(*victim);
+        break;
+      }
+      case fault::kind::kill_any: {
+        std::vector<pid> victims;
+        for (std::uint32_t at = 1; at <= core_.table.end(); ++at) {
+          process* p = core_.table.at(at);
+          if (p && !p->in.closed() && p->self() != body_) victims.push_back(p->self());
+        }
+        if (!victims.empty() && happens(f)) kill(victims[decide(static_cast<std::uint32_t>(victims.size()))]);
+        break;
+      }
+      case fault::kind::pause:
+        if (happens(f)) {
+          core_.sched.set_clock(core_.sched.now() + f.length.count());
+          tell("      nobody runs for " + integer_text(f.length.count() / 1'000'000) + " ms");
+        }
+        break;
+      default: break;
+    }
+  }
+}
+
+bool engine::fault_here(std::string_view name) {
+  if (quiet_ || winding_up_) return false;
+  for (fault& f : plan_)
+    if (f.what == fault::kind::point && (f.target.empty() || f.target == name) && happens(f)) {
+      tell("      fault point " + std::string(name));
+      return true;
+    }
+  return false;
+}
+
+bool engine::allocation_fails() noexcept { return allocations_ != 0 && --allocations_ == 0; }
 
 }  // namespace otp::testing

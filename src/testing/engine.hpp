@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace otp::testing {
@@ -24,7 +25,7 @@ namespace otp::testing {
 class engine final : public detail::explorer {
  public:
   /// `trace`: one line a step, or null.
-  engine(detail::runtime_core& core, chooser& choose, std::uint64_t max_steps, std::vector<std::string>* trace);
+  engine(detail::runtime_core& core, chooser& choose, const explore_options& how, std::vector<std::string>* trace);
   ~engine() override;
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -37,6 +38,19 @@ class engine final : public detail::explorer {
   void spawned(detail::process& p) noexcept override;
   void ended(pid who, const exit_reason& why) noexcept override;
   void reported(const event& e) noexcept override;
+  bool fault_here(std::string_view name) override;
+
+  /// The process that is never a victim.
+  void spare(pid body) noexcept { body_ = body; }
+  void inject(fault what);
+  void stop_faults() noexcept { plan_.clear(); }
+  bool allocation_fails() noexcept;
+  void always(std::string name, std::function<bool()> holds) {
+    invariants_.emplace_back(std::move(name), std::move(holds));
+  }
+  /// Looks at everything when nothing can run, and when everything is over: checks.cpp.
+  void check_at_rest();
+  void check_at_end();
 
   /// Ends the run: the first failure counts.
   void fail(std::string kind, std::string text);
@@ -44,7 +58,7 @@ class engine final : public detail::explorer {
   const std::string& failed_kind() const noexcept { return failed_kind_; }
   const std::string& failed_text() const noexcept { return failed_text_; }
   /// From now on nothing happens later than now: next() ends when nothing is possible.
-  void stop_clock() noexcept { clock_stopped_ = true; }
+  void stop_clock() noexcept;
   void start_clock() noexcept { clock_stopped_ = false; }
   /// From now on in one order, without decisions, everything at once: the run is over and is being cleaned up.
   void wind_up() noexcept;
@@ -61,6 +75,15 @@ class engine final : public detail::explorer {
     std::uint64_t key;
     detail::envelope* first;
     detail::envelope* last;
+    detail::nanos held_until;
+  };
+  struct waiting {
+    detail::process* who;
+    detail::nanos held_until;
+  };
+  struct restarts {  // of a supervisor, as its reports say
+    std::vector<detail::nanos> ends;
+    bool unclear = false;
   };
   struct option {
     enum class what : std::uint8_t { run, arrive, fire } kind;
@@ -71,6 +94,13 @@ class engine final : public detail::explorer {
   void collect(detail::process* running);
   std::size_t pick();
   bool another_step();
+  bool decide_fault();
+  std::uint32_t decide(std::uint32_t among);
+  void faults_now();
+  bool happens(fault& f);
+  void kill(pid victim);
+  bool is_meant(const fault& f, const detail::process& p) const;
+  detail::nanos next_held() const noexcept;
   void arrive(std::size_t at);
   bool deliverable(std::size_t at) const;
   void push(detail::process& place, detail::envelope* e) noexcept;
@@ -84,7 +114,22 @@ class engine final : public detail::explorer {
   std::uint64_t max_steps_;
   std::vector<std::string>* trace_;
 
-  std::vector<detail::process*> ready_;
+  checks checks_;
+  pid body_;
+  std::vector<fault> plan_;
+  std::uint64_t allocations_ = 0;  // until the one that fails; 0: none does
+  std::vector<std::pair<std::string, std::function<bool()>>> invariants_;
+  bool quiet_ = false;  // user code of a check runs
+
+  // Of checks.
+  std::unordered_set<std::uint64_t> supervisors_;  // that were ever started; never walked
+  std::unordered_map<const detail::envelope*, std::pair<std::uint64_t, std::uint64_t>> sent_;  // channel and number
+  std::unordered_map<std::uint64_t, std::uint64_t> last_taken_;                                // by channel
+  std::unordered_map<const detail::envelope*, std::uint64_t> replies_under_way_;
+  std::unordered_map<std::uint64_t, restarts> restarts_;
+  std::uint64_t posted_ = 0;
+
+  std::vector<waiting> ready_;
   std::vector<channel> channels_;
   std::unordered_map<std::uint64_t, std::size_t> channel_at_;  // by key; never walked
   std::vector<option> options_;

@@ -47,8 +47,9 @@ outcome run_once(const explore_options& how, const std::function<void()>& body, 
   runtime_options with = how.runtime;
   silence quiet;
   if (!with.listener) with.listener = &quiet;  // a failing run is told with its trace
+  with.events_per_second = ~0U;                // the checks read them
   auto core = std::make_unique<runtime_core>(with, true, seed);
-  auto explorer = std::make_unique<engine>(*core, choose, how.max_steps, trace);
+  auto explorer = std::make_unique<engine>(*core, choose, how, trace);
   session s;
   s.core = core.get();
   s.engine = explorer.get();
@@ -146,6 +147,12 @@ schedule shrink(const explore_options& how, const std::function<void()>& body, s
   throw failure(found.kind, std::move(text), run, std::move(replay));
 }
 
+engine& exploring(const char* what) {
+  session& s = this_session(what);
+  if (!s.engine) throw bad_argument(std::string(what) + ": only explore() does this, run() does not");
+  return *s.engine;
+}
+
 }  // namespace
 
 explored explore(const std::function<void()>& body) { return explore({}, body); }
@@ -194,6 +201,29 @@ explored explore(const explore_options& given, const std::function<void()>& body
     }
   }
   return all;
+}
+
+void inject(fault what) { exploring("inject").inject(std::move(what)); }
+void stop_faults() { exploring("stop_faults").stop_faults(); }
+bool allocation_fails() noexcept {
+  return session::current && session::current->engine && runtime_core::current() == session::current->core &&
+         session::current->engine->allocation_fails();
+}
+
+void always(std::string name, std::function<bool()> holds) {
+  exploring("always").always(std::move(name), std::move(holds));
+}
+
+void eventually(duration within, std::string_view name, const std::function<bool()>& holds) {
+  constexpr int looks = 64;
+  if (session& s = this_session("eventually"); s.engine) s.engine->stop_faults();
+  for (int i = 0;; ++i) {
+    settle();
+    if (holds()) return;
+    if (i == looks) break;
+    advance(within / looks);
+  }
+  fail("it did not come true in time: " + std::string(name));
 }
 
 void fail(std::string text) {

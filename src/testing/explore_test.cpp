@@ -96,8 +96,8 @@ TEST(explore, every_strategy_finds_a_race_of_two_steps) {
 }
 
 TEST(explore, what_is_right_stays_silent) {
-  auto all = explore({.seeds = 2000}, register_and_look);
-  EXPECT_EQ(all.runs, 2000U);
+  auto all = explore({.seeds = 500}, register_and_look);
+  EXPECT_EQ(all.runs, 500U);
   EXPECT_GT(all.steps, all.runs * 5);
 }
 
@@ -150,7 +150,7 @@ TEST(explore, signals_of_different_senders_have_no_order) {
 }
 
 TEST(explore, a_monitor_never_overtakes_what_its_process_sent) {
-  explore({.seeds = 2000}, [] {
+  explore({.seeds = 400}, [] {
     otp::pid me = otp::self();
     otp::pid other = otp::spawn([me] {
       otp::send(me, number{1});
@@ -312,7 +312,7 @@ struct counter {
 };
 
 TEST(explore, calls_of_several_are_served_one_at_a_time) {
-  explore({.seeds = 2000}, [] {
+  explore({.seeds = 400}, [] {
     auto server = otp::gen_server::start_link<counter>().value();
     otp::pid me = otp::self();
     for (int i = 0; i < 3; ++i) otp::spawn_link([=] { otp::send(me, number{otp::call(server, counter::next{})}); });
@@ -323,7 +323,7 @@ TEST(explore, calls_of_several_are_served_one_at_a_time) {
 }
 
 TEST(explore, a_supervisor_restarts_who_is_killed_at_any_moment) {
-  explore({.seeds = 1000}, [] {
+  explore({.seeds = 300}, [] {
     auto tree =
         otp::supervisor::start_link({.strategy = otp::one_for_one, .children = {otp::child<counter>()}}).value();
     otp::exit(*otp::whereis("counter"), otp::reason::kill);

@@ -17,8 +17,8 @@ struct session {
   std::string waiting;       // who waits for ever
   static session* current;   // one seeded run a thread at a time; seeded runs do not nest
 
-  /// Runs the body to its end, stops what is left, and looks at what `checks` wants in between.
-  void play(const std::function<void()>& what, const std::function<void()>& at_rest = {});
+  /// Runs the body to its end and stops what is left.
+  void play(const std::function<void()>& what);
 };
 
 /// The seeded run of the caller; throws bad_argument naming `what` outside of one.

@@ -95,7 +95,7 @@ void stop_all(session& s, bool gently) {
 
 }  // namespace
 
-void session::play(const std::function<void()>& what, const std::function<void()>& at_rest) {
+void session::play(const std::function<void()>& what) {
   if (current) throw bad_argument("testing: a seeded run is going on already; runs do not nest");
   if (runtime_core::current()) throw bad_argument("testing: this thread is a worker; call it from outside");
   core->running.store(true);
@@ -116,6 +116,7 @@ void session::play(const std::function<void()>& what, const std::function<void()
          })),
                     {})
              .pid;
+  if (engine) engine->spare(body);
   auto body_over = [](void* a) { return !static_cast<session*>(a)->core->table.find(static_cast<session*>(a)->body); };
   if (!core->sched.run_seeded(body_over, this) && !(engine && engine->failed())) waiting = waiting_processes(*core);
   if (engine && !engine->failed() && !error && waiting.empty()) {
@@ -123,10 +124,11 @@ void session::play(const std::function<void()>& what, const std::function<void()
     engine->stop_clock();
     core->sched.run_seeded([](void*) { return false; }, this);
     engine->start_clock();
-    if (!engine->failed() && at_rest) at_rest();
+    if (!engine->failed()) engine->check_at_rest();
   }
   bool well = !engine || (!engine->failed() && !error && waiting.empty());
   if (well) stop_all(*this, true);
+  if (well && engine && !engine->failed()) engine->check_at_end();
   if (engine && (!well || engine->failed())) {
     engine->wind_up();
     stop_all(*this, false);

@@ -24,6 +24,7 @@ struct awaited {
   const result_envelope_type* result = nullptr;  // null: only the end is of interest
   envelope* value = nullptr;                     // the result's message, once it is here; owned
   envelope* end = nullptr;                       // the `down`; owned
+  std::size_t place = 0;                         // of the last one that was taken, among all that were
   bool noticed = false;                          // one of the two has arrived while collect() waited
 
   awaited() = default;
@@ -33,6 +34,7 @@ struct awaited {
         result(o.result),
         value(std::exchange(o.value, nullptr)),
         end(std::exchange(o.end, nullptr)),
+        place(o.place),
         noticed(o.noticed) {}
   awaited& operator=(awaited&&) = delete;
   ~awaited() { drop(); }

@@ -12,10 +12,18 @@
 
 namespace otp::detail {
 
+/// Who wants a task, and on whose behalf.
+struct task_origin {
+  pid owner;
+  std::shared_ptr<const std::vector<pid>> callers;  // the owner's own
+  static task_origin of_caller();
+};
+
 class task_core : public process_body {
  public:
   /// In the owner.
-  task_core();
+  task_core() : origin_(task_origin::of_caller()) {}
+  void started_for(const task_origin& origin) { origin_ = origin; }
   bool start() final;
   void watched(ref monitor) noexcept final { reply_ = monitor; }
   std::shared_ptr<const std::vector<pid>> callers() const final;
@@ -32,9 +40,8 @@ class task_core : public process_body {
  private:
   void report_failure(const exit_reason& why) const;
 
-  pid owner_;
+  task_origin origin_;
   ref reply_;
-  std::shared_ptr<const std::vector<pid>> inherited_;  // the owner's own callers
 };
 
 /// What a task<T> holds.
