@@ -133,6 +133,7 @@ void sample(scheduler& s) {
 scheduler::hooks scheduler_hooks() {
   scheduler::hooks h;
   h.step = step;
+  h.goes_on = goes_on;
   h.stalled = stalled;
   h.notice = guards_notice;
   h.worker_started = worker_started;

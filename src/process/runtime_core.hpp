@@ -268,6 +268,8 @@ spawned spawn_body(runtime_core&, process* parent, std::unique_ptr<process_body>
 std::unique_ptr<process_body> make_function_body(unique_function,
                                                  const std::string_view& type = type_name<unique_function>);
 void step(runnable&, worker&);
+/// Whether step() would only resume its stack. For who has its ready right.
+bool goes_on(const runnable&) noexcept;
 
 // ---- signals.cpp -------------------------------------------------------------------------------------------------
 /// Puts an envelope into an inbox and wakes the owner. False: the process is dead and the envelope is still the

@@ -288,6 +288,12 @@ void step(runnable& r, worker& w) {
   core.sched.resume(p);
 }
 
+bool goes_on(const runnable& r) noexcept {
+  auto& p = static_cast<const process&>(r);
+  return p.attention.load(std::memory_order_acquire) == attention::none && !p.in.has_mail() && !p.dying &&
+         (!p.waiting || p.waiting->satisfied);
+}
+
 spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_body> body,
                    const spawn_options& options) {
   check_options(options);

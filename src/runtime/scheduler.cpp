@@ -302,6 +302,31 @@ runnable* scheduler::next_ready(worker& w) {
   return r;
 }
 
+// What suspends asks for another suspended stack that is next, to go on with it without the loop in between. Nothing
+// else may be ready, and the loop's look at clock, timers and other queues must not be due. Begins its step. Runs on
+// the stack of what suspends, so nothing of the room above runs here but a look.
+runnable* scheduler::next_suspended(worker& w) noexcept {
+  if (options_.seeded || stopping_.load(std::memory_order_relaxed)) return nullptr;
+  runnable* r = w.handed;
+  if (r) {
+    if (!r->stk) return nullptr;
+    w.handed = nullptr;
+    ++w.handed_in_row;
+  } else {
+    if ((w.ticks + 1) % poll_interval == 0 || !w.ready.empty() || !w.urgent.empty()) return nullptr;
+    r = take_pinned(w);
+    if (!r) return nullptr;
+    ++w.ticks;
+    w.handed_in_row = 0;
+  }
+  if (!r->stk || !hooks_.goes_on(*r)) {
+    w.handed = r;  // there is more to do: the loop takes it first
+    return nullptr;
+  }
+  begin_step(w, *r);
+  return r;
+}
+
 // Every source of work, once.
 runnable* scheduler::look(worker& w) {
   if (stopping_.load(std::memory_order_relaxed)) return nullptr;

@@ -12,7 +12,9 @@
 //    names its worker, only that worker resumes it, and the stack never changes its OS thread.
 // 3. A worker's loop runs on `worker::loop`, a pooled stack. When the code that the loop called suspends, that stack
 //    belongs to the runnable, and the worker continues its loop on another. After every step the loop asks whether it
-//    is still its worker's loop; if not, it gives its stack back and that ends there.
+//    is still its worker's loop; if not, it gives its stack back and that ends there. Where the next step is only to go
+//    on with another suspended stack, the one that suspends goes there directly, and the loop stays where it is: what
+//    it called has returned when somebody next suspends to it, for whomever.
 // 4. `worker` fields without a comment belong to the OS thread of the worker. Others name their guard.
 // 5. One runnable may be handed over to (hand_over): it is ready, in no queue, and the worker's loop takes it first.
 // Who
@@ -186,6 +188,7 @@ class scheduler {
   /// What the room above supplies.
   struct hooks {
     void (*step)(runnable&, worker&) = nullptr;              // runs one ready runnable; may suspend inside
+    bool (*goes_on)(const runnable&) noexcept = nullptr;     // its step would do nothing but resume it
     void (*stalled)(scheduler&, const stall&) = nullptr;     // from the watchdog thread
     void (*notice)(scheduler&, const char* text) = nullptr;  // stacks without the guards they should have; any thread
     void (*worker_started)(worker&) = nullptr;
@@ -306,6 +309,7 @@ class scheduler {
   void say(worker&, worker::life, std::exception_ptr = nullptr) noexcept;
   bool join_workers(nanos patience);
   runnable* next_ready(worker&);
+  runnable* next_suspended(worker&) noexcept;
   runnable* look(worker&);
   runnable* next_seeded(worker&);
   runnable* take_local(worker&);
@@ -435,7 +439,9 @@ inline void scheduler::suspend(runnable& who) {
   if (w.current == w.loop) renew_loop(w);
   who.stk = w.current;
   end_step(w);
-  switch_to(w, w.loop);
+  runnable* next = next_suspended(w);
+  if (next == &who) return;
+  switch_to(w, next ? next->stk : w.loop);
   assert(current() == &w && "a suspended stack resumes on its own thread");
 }
 
