@@ -406,13 +406,15 @@ runnable* scheduler::take_injected(worker& w) {
     injected_.fetch_sub(1);
     // A share of the rest comes along, so that a burst from outside is not fetched one lock at a time.
     std::size_t share = injected_.load() / (worker_count_ * 2);
-    for (std::size_t i = 0; i < std::min<std::size_t>(share, 32) && injected_first_; ++i) {
+    std::size_t taken = 0;
+    for (; taken < std::min(share, w.ready.capacity() / 2) && injected_first_; ++taken) {
       runnable* more = injected_first_;
+      runnable* after = more->next;  // before others may take it
       if (!w.ready.push(more)) break;
-      injected_first_ = more->next;
+      injected_first_ = after;
       if (!injected_first_) injected_last_ = nullptr;
-      injected_.fetch_sub(1);
     }
+    if (taken) injected_.fetch_sub(taken);
   }
   first->next = nullptr;
   return first;
@@ -566,17 +568,37 @@ void scheduler::attach(poller* p) noexcept {
 // ---- making ready ------------------------------------------------------------------------------------------------
 
 void scheduler::inject(runnable& r) noexcept {
-  std::lock_guard lock(injected_lock_);
   r.next = nullptr;
-  (injected_last_ ? injected_last_->next : injected_first_) = &r;
-  injected_last_ = &r;
-  injected_.fetch_add(1);
+  inject(r, r, 1);
+}
+
+void scheduler::inject(runnable& first, runnable& last, std::size_t count) noexcept {
+  std::lock_guard lock(injected_lock_);
+  (injected_last_ ? injected_last_->next : injected_first_) = &first;
+  injected_last_ = &last;
+  injected_.fetch_add(count);
+}
+
+// A ring that is full gives its older half away, so that the next ones find room: a lock for many.
+void scheduler::make_room(worker& w) noexcept {
+  runnable* first = nullptr;
+  runnable* last = nullptr;
+  std::size_t count = 0;
+  for (; count < w.ready.capacity() / 2; ++count) {
+    runnable* r = w.ready.pop();
+    if (!r) break;
+    r->next = nullptr;
+    (last ? last->next : first) = r;
+    last = r;
+  }
+  if (first) inject(*first, *last, count);
 }
 
 void scheduler::push_local(worker& w, runnable& r) noexcept {
   bool is_urgent = r.priority.load(std::memory_order_relaxed) >= priority_class::high;
   if (is_urgent ? !w.urgent.push(&r) : !w.ready.push(&r)) {
-    inject(r);
+    if (!is_urgent) make_room(w);
+    if (is_urgent || !w.ready.push(&r)) inject(r);
     wake_one();
     return;
   }

@@ -322,6 +322,8 @@ class scheduler {
   void run_timers(worker& driver, worker& of, nanos now);
   void push_local(worker&, runnable&) noexcept;
   void inject(runnable&) noexcept;
+  void inject(runnable& first, runnable& last, std::size_t count) noexcept;
+  void make_room(worker&) noexcept;
   void wake_one() noexcept;
   void unpark(worker&) noexcept;
   bool spin(worker&);
