@@ -273,6 +273,15 @@ struct address_of<global_name<Server>> {
   static std::string text(const global_name<Server>& a) { return server_name(a).to_string(); }
 };
 
+/// For who does not mind that nobody is there: an address may know how to look without throwing.
+template <class Address>
+std::optional<pid> find_if_any(const Address& to) {
+  if constexpr (requires { address_of<Address>::find_if_any(to); })
+    return address_of<Address>::find_if_any(to);
+  else
+    return address_of<Address>::find(to);
+}
+
 template <class Address>
 concept server_address = requires(const Address& a) { address_of<Address>::find(a); };
 template <class Address>
@@ -424,7 +433,7 @@ void cast(const Address& to, Message&& message) {
   using server_t = detail::server_at<Address>;
   using message_t = detail::stored_message<Message>;
   using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_cast<server_t, message_t>>;
-  if (auto target = detail::address_of<Address>::find(to))
+  if (auto target = detail::find_if_any(to))
     detail::send_envelope(*target, new envelope_t(std::forward<Message>(message)));
 }
 template <detail::server_address Address, class Message>
