@@ -8,6 +8,7 @@
 #include <otp/event.hpp>
 #include <otp/fault_point.hpp>
 #include <otp/gen_server.hpp>
+#include <otp/gen_statem.hpp>
 #include <otp/mfa.hpp>
 #include <otp/partition_supervisor.hpp>
 #include <otp/proc_lib.hpp>
