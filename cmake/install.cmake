@@ -16,4 +16,5 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/otpConfig.cmake.in"
 # Before 1.0 a minor version may break users, so only the same one is compatible.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/otpConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/otpConfig.cmake" "${PROJECT_BINARY_DIR}/otpConfigVersion.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/otp_add_diagram.cmake"
   DESTINATION "${otp_package_dir}")

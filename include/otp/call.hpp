@@ -41,11 +41,35 @@ struct wrong_handle_info_result;  // the same for handle_info
 template <class Reply, class... Value>
 struct wrong_reply;  // a from<Reply> answers with a Reply, which cannot be made from a `Value`
 
+template <class Machine, class Event>
+struct unknown_event;  // the state machine does not know it: list it in  using events = otp::events<...>;
+template <class Machine, class Event>
+struct event_wants_a_call;  // `Event` has a reply: use otp::call or send_request
+
 class handler_result;
 template <class Reply>
 class call_result;
 
+/// What a state machine can be told, by call, cast or plain send, by its timers or itself: see gen_statem.hpp.
+template <class... Events>
+struct events {};
+
 namespace detail {
+
+template <class T>
+constexpr bool is_event_list = false;
+template <class... Events>
+constexpr bool is_event_list<events<Events...>> = true;
+/// A struct with a list of events is a state machine; every other one is a server.
+template <class T>
+concept state_machine = is_event_list<typename T::events>;
+// gen_statem.hpp
+template <class Machine, class Event>
+constexpr auto judge_machine_call();
+template <class Machine, class Event>
+constexpr auto judge_machine_cast();
+template <class Machine, class Event>
+constexpr auto judge_machine_send();
 
 template <class Request>
 struct reply_of {
@@ -101,7 +125,9 @@ constexpr bool fits_handler() {
 // Nothing wrong with a call: `fine`. Otherwise the type that says what is.
 template <class Server, class Request>
 constexpr auto judge_call() {
-  if constexpr (std::is_reference_v<typename reply_of<Request>::type>) {
+  if constexpr (state_machine<Server>) {
+    return judge_machine_call<Server, Request>();
+  } else if constexpr (std::is_reference_v<typename reply_of<Request>::type>) {
     return std::type_identity<reply_is_reference<Request>>();
   } else if constexpr (!handles_call<Server, Request>) {
     return std::type_identity<missing_handle_call<Server, Request>>();
@@ -129,7 +155,9 @@ constexpr auto judge_call() {
 }
 template <class Server, class Message>
 constexpr auto judge_cast() {
-  if constexpr (!handles_cast<Server, Message>) {
+  if constexpr (state_machine<Server>) {
+    return judge_machine_cast<Server, Message>();
+  } else if constexpr (!handles_cast<Server, Message>) {
     return std::type_identity<missing_handle_cast<Server, Message>>();
   } else {
     using result = decltype(std::declval<Server&>().handle_cast(std::declval<Message>()));
@@ -153,7 +181,9 @@ constexpr auto judge_info() {
 }
 template <class Server, class Message>
 constexpr auto judge_send() {
-  if constexpr (!handles_info<Server, Message> && handles_any_info<Server>)
+  if constexpr (state_machine<Server>)
+    return judge_machine_send<Server, Message>();
+  else if constexpr (!handles_info<Server, Message> && handles_any_info<Server>)
     return std::type_identity<fine>();
   else
     return judge_info<Server, Message>();
@@ -272,6 +302,15 @@ struct address_of<global_name<Server>> {
   }
   static std::string text(const global_name<Server>& a) { return server_name(a).to_string(); }
 };
+
+/// For who does not mind that nobody is there: an address may know how to look without throwing.
+template <class Address>
+std::optional<pid> find_if_any(const Address& to) {
+  if constexpr (requires { address_of<Address>::find_if_any(to); })
+    return address_of<Address>::find_if_any(to);
+  else
+    return address_of<Address>::find(to);
+}
 
 template <class Address>
 concept server_address = requires(const Address& a) { address_of<Address>::find(a); };
@@ -424,7 +463,7 @@ void cast(const Address& to, Message&& message) {
   using server_t = detail::server_at<Address>;
   using message_t = detail::stored_message<Message>;
   using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_cast<server_t, message_t>>;
-  if (auto target = detail::address_of<Address>::find(to))
+  if (auto target = detail::find_if_any(to))
     detail::send_envelope(*target, new envelope_t(std::forward<Message>(message)));
 }
 template <detail::server_address Address, class Message>

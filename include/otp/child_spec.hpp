@@ -250,6 +250,8 @@ struct supervisor_init_result {
 };
 template <class Module, class... Args>
 result<server<Module>> start_supervisor_module(start_options options, Args&&... args);  // supervisor.hpp
+template <class Machine, class... Args>
+result<server<Machine>> start_machine(start_options options, bool link, Args&&... args);  // gen_statem.hpp
 template <class T, class... Args>
 concept supervisor_module = requires(Args... args) {
   requires supervisor_init_result<std::decay_t<decltype(T::init(std::move(args)...))>>::is;
@@ -268,6 +270,10 @@ result<child_started> start_as(Args... args) {
     return start_result_of<returned>::make(T::start_link(std::move(args)...));
   } else if constexpr (supervisor_module<T, Args...>) {
     auto made = start_supervisor_module<T>({}, std::move(args)...);
+    if (!made) return std::unexpected(std::move(made.error()));
+    return child_started{made->pid(), {}};
+  } else if constexpr (state_machine<T>) {
+    auto made = start_machine<T>({}, true, std::move(args)...);
     if (!made) return std::unexpected(std::move(made.error()));
     return child_started{made->pid(), {}};
   } else {

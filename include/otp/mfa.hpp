@@ -15,6 +15,8 @@ template <class F, class Object, class... Rest>
 decltype(auto) invoke_with(F& function, Object&& first, Rest&&... rest) {
   if constexpr (std::is_member_function_pointer_v<F>)
     return (std::forward<Object>(first).*function)(std::forward<Rest>(rest)...);
+  else if constexpr (std::is_member_object_pointer_v<F>)
+    return (std::forward<Object>(first).*function);
   else
     return function(std::forward<Object>(first), std::forward<Rest>(rest)...);
 }
@@ -24,6 +26,11 @@ struct function_with_arguments {
   F function;
   std::tuple<Args...> arguments;
 
+  decltype(auto) operator()()
+    requires requires(F& f, Args&... args) { f(args...); }
+  {
+    return std::apply([&](Args&... args) -> decltype(auto) { return function(args...); }, arguments);
+  }
   template <class First>
     requires requires(F& f, First&& first, Args&... args) { invoke_with(f, std::forward<First>(first), args...); }
   decltype(auto) operator()(First&& first) {

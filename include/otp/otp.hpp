@@ -1,5 +1,6 @@
 // Everything a program needs, but for I/O (otp/asio.hpp) and tests (otp/testing.hpp).
 #pragma once
+#include <otp/agent.hpp>
 #include <otp/async_stream.hpp>
 #include <otp/blocking.hpp>
 #include <otp/child_spec.hpp>
@@ -7,6 +8,7 @@
 #include <otp/event.hpp>
 #include <otp/fault_point.hpp>
 #include <otp/gen_server.hpp>
+#include <otp/gen_statem.hpp>
 #include <otp/mfa.hpp>
 #include <otp/partition_supervisor.hpp>
 #include <otp/proc_lib.hpp>

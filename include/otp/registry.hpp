@@ -482,6 +482,13 @@ template <class Server, class Registry>
 struct address_of<registered_name<Server, Registry>> {
   using type = Server;
   static std::optional<pid> find(const registered_name<Server, Registry>& a) { return a.find(); }
+  static std::optional<pid> find_if_any(const registered_name<Server, Registry>& a) {
+    try {
+      return a.find();
+    } catch (const bad_argument&) {
+      return std::nullopt;  // no such registry
+    }
+  }
   static std::optional<pid> find_in(runtime_core& in, const registered_name<Server, Registry>& a) {
     return a.find_in(in);
   }

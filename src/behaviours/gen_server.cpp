@@ -3,6 +3,7 @@
 #include <otp/receive.hpp>
 #include <otp/sys.hpp>
 
+#include "behaviours/server_parts.hpp"
 #include "behaviours/system_request.hpp"
 #include "process/runtime_core.hpp"
 
@@ -20,30 +21,6 @@ struct hibernate_due {
   std::uint64_t number;
 };
 
-std::string_view name_of(const envelope_type& type) {
-  return type.record ? type.record->name : std::string_view("response");
-}
-
-// Where what a destructor of the user's throws has nowhere to go.
-void drop_quietly(envelope* e) noexcept {
-  if (!e) return;
-  try {
-    destroy(e);
-  } catch (...) {
-  }
-}
-
-// A message as text. The text is the user's code, and must not hurt who reports.
-std::string text_of_payload(const envelope_type& type, const envelope& e) try {
-  std::string text(name_of(type));
-  if (!type.record) return text;
-  if (guard([&] { text = type.record->text(type.payload(&e)); }))
-    text = std::string(name_of(type)) + " (its to_string failed)";
-  return text;
-} catch (const std::bad_alloc&) {
-  return {};
-}
-
 // A stop that is thrown counts as returned, as in OTP: it may come from deep down.
 void call_handler(turn& t, runner run, void* server, envelope* e) {
   try {
@@ -53,49 +30,29 @@ void call_handler(turn& t, runner run, void* server, envelope* e) {
   }
 }
 
-// As guard(), for what runs for every message.
-template <class F>
-std::optional<exit_reason> guard_callback(process& p, F&& code) {
-  return guarded(p, [&] {
-    if (runtime_core::current()->watched) [[unlikely]]
-      at_point(*scheduler::current(), "callback");
-    code();
-  });
+}  // namespace
+
+std::string_view name_of(const envelope_type& type) {
+  return type.record ? type.record->name : std::string_view("response");
 }
 
-// What to do about a message that has no handler.
-std::string advice_for(const envelope_type& type) {
-  switch (type.kind) {
-    case signal::cast: return "the sender's name or reference is of another type than the server that runs there";
-    case signal::reply: return "check responses in  void handle_info(const otp::message&)  or wait for them";
-    default: return "add  void handle_info(" + std::string(name_of(type)) + ")  and list the type in `messages`";
+void drop_quietly(envelope* e) noexcept {
+  if (!e) return;
+  try {
+    destroy(e);
+  } catch (...) {
   }
 }
 
-}  // namespace
-
-struct server_core::rare {
-  otp::pid self;
-  server_name name;
-  duration hibernate_after = infinity;
-  std::vector<std::string> debug;
-  ref idle_timer;
-  std::uint64_t idle_number = 0;  // of the idle timeout that counts; 0: none
-  std::uint64_t idle_last = 0;
-  envelope* idle_message = nullptr;
-  ref hibernate_timer;
-  std::uint64_t hibernate_number = 0;
-  bool suspended = false;
-  ~rare() { drop_quietly(idle_message); }
-};
-
-/// Why a server stops.
-struct server_core::ending {
-  exit_reason why;
-  request_envelope* request = nullptr;  // being handled
-  bool answered = false;                // its reply is made and leaves when terminate has run
-  std::string message{};                // being handled
-};
+std::string text_of_payload(const envelope_type& type, const envelope& e) try {
+  std::string text(name_of(type));
+  if (!type.record) return text;
+  if (guard([&] { text = type.record->text(type.payload(&e)); }))
+    text = std::string(name_of(type)) + " (its to_string failed)";
+  return text;
+} catch (const std::bad_alloc&) {
+  return {};
+}
 
 void step_result::drop(envelope* e) noexcept { drop_quietly(e); }
 
@@ -185,10 +142,14 @@ bool server_core::start() {
     ticket->succeeded(self());
     ticket->drop();
   }
+  begin(std::move(done));
+  return true;
+}
+
+void server_core::begin(init_step&& done) {
   turn t;
   t.step.emplace(std::move(done.step));
   apply(t, "init");
-  return true;
 }
 
 void server_core::check_debug_options() {
@@ -231,13 +192,8 @@ void server_core::receive(envelope* e) {
 void server_core::dispatch(envelope* e) {
   if (rare_ && own_timer(e)) return;
   if (e->type->kind == signal::request) return run_request(static_cast<request_envelope*>(e));
-  if (e->type->kind == signal::reply) [[unlikely]] {
-    auto* r = static_cast<request_envelope*>(e);
-    if (r->let_go || r->references.load(std::memory_order_acquire) == 1) {
-      if (holds_reply(*r)) count_late_reply(*r);
-      return drop_answered(r);
-    }
-  }
+  if (e->type->kind == signal::reply && late_response(e)) [[unlikely]]
+    return;
   if (rare_) cancel_idle_timeout();
   hibernating_ = false;
   if (e->type->kind != signal::cast) return run_info(e);
@@ -245,6 +201,15 @@ void server_core::dispatch(envelope* e) {
   if (type.server != &type_) return unhandled(e, "sent to a server of another type");
   count_on(*scheduler::current(), counter::handled);
   run(type.run, e);
+}
+
+// A response that nobody waits for any more.
+bool server_core::late_response(envelope* e) noexcept {
+  auto* r = static_cast<request_envelope*>(e);
+  if (!r->let_go && r->references.load(std::memory_order_acquire) != 1) return false;
+  if (holds_reply(*r)) count_late_reply(*r);
+  drop_answered(r);
+  return true;
 }
 
 // What the server's own timers send.
@@ -331,6 +296,14 @@ void server_core::run_info(envelope* e) {
   stop({.why = std::move(why), .message = std::move(text)});
 }
 
+std::string server_core::advice(const envelope_type& type) {
+  switch (type.kind) {
+    case signal::cast: return "the sender's name or reference is of another type than the server that runs there";
+    case signal::reply: return "check responses in  void handle_info(const otp::message&)  or wait for them";
+    default: return "add  void handle_info(" + std::string(name_of(type)) + ")  and list the type in `messages`";
+  }
+}
+
 void server_core::unhandled(envelope* e, const char* what) {
   if (e->type->kind != signal::reply) count_unhandled();
   std::string text = text_of_payload(*e->type, *e);
@@ -342,7 +315,7 @@ void server_core::unhandled(envelope* e, const char* what) {
             .fields = {{"server", std::string(type_.name)},
                        {"message", std::move(text)},
                        {"why", what},
-                       {"advice", advice_for(*e->type)}}});
+                       {"advice", advice(*e->type)}}});
   } catch (const std::bad_alloc&) {
     // The report is given up; the message is counted.
   }
@@ -367,12 +340,8 @@ void server_core::run_request(request_envelope* r) {
   if (type.server != &type_) [[unlikely]]
     return refuse_request(r, *type.server);
   process& p = *current_process();
-  if (!take_request(*r)) [[unlikely]] {
-    count_expired();
-    request_state expected = request_state::pending;
-    r->progress.compare_exchange_strong(expected, request_state::abandoned);  // skipped, not lost
-    return drop_request(r, nullptr);
-  }
+  if (!take_request(*r)) [[unlikely]]
+    return skip_expired(r);
   // What no handler sees, as the requests above, is as if it had never been sent; with this one a message has come.
   if (rare_) cancel_idle_timeout();
   hibernating_ = false;
@@ -406,6 +375,13 @@ void server_core::refuse_request(request_envelope* r, const server_type& wanted)
   exit_reason why(exit_reason::kind::bad_server_type, "the caller takes it for a " + std::string(wanted.name) +
                                                           ", but a " + std::string(type_.name) + " runs there");
   drop_request(r, &why);
+}
+
+void server_core::skip_expired(request_envelope* r) noexcept {
+  count_expired();
+  request_state expected = request_state::pending;
+  r->progress.compare_exchange_strong(expected, request_state::abandoned);  // skipped, not lost
+  drop_request(r, nullptr);
 }
 
 // A request that no handler gets.
@@ -555,10 +531,11 @@ void server_core::stop(ending end) {
     if (end.request && end.answered) {
       left = try_finish(end.request);
       if (left) left->next_outstanding = nullptr;
-    } else if (end.request) {
+    } else if (end.request && !end.listed) {
       list(end.request, left);
     }
   }
+  if (end.request && end.listed) drop_answered(end.request);  // it fails with the outstanding
   while (left) drop_answered(std::exchange(left, left->next_outstanding));
   end_with(std::move(end.why));
 }
@@ -621,6 +598,7 @@ server_status server_core::status() {
   s.suspended = rare_ && rare_->suspended;
   s.hibernating = hibernating_;
   s.state = std::string(type_.name) + "{}";
+  add_status(s);
   return s;
 }
 
@@ -637,6 +615,12 @@ void server_core::show(server_status& s) {
   }
 }
 
+static std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += (text.empty() ? "" : "; ") + line;
+  return text;
+}
+
 void server_core::report_end(const exit_reason& why, const ending& end) {
   server_status s = status();
   s.reason = why;
@@ -647,24 +631,30 @@ void server_core::report_end(const exit_reason& why, const ending& end) {
     client = !r->caller            ? "outside of the runtime"
              : is_alive(r->caller) ? describe(r->caller)
                                    : r->caller.to_string() + " (dead)";
-  std::string log;
-  for (const std::string& line : s.log) log += (log.empty() ? "" : "; ") + line;
+  std::string log = joined(s.log);
   std::string backtrace;
   if (auto* frames = why.backtrace())
     for (void* frame : *frames) backtrace += fmt::format("{}{}", backtrace.empty() ? "" : " ", frame);
   std::string label = otp::label(self()).value_or("");
-  report({.what = "server_terminated",
-          .severity = severity::error,
-          .process = self(),
-          .name = s.name,
-          .reason = s.reason,
-          .fields = {{"type", s.type},
-                     {"label", label},
-                     {"last_message", s.message},
-                     {"state", s.state},
-                     {"client", client},
-                     {"log", log},
-                     {"backtrace", backtrace}}});
+  event told{.what = "server_terminated",
+             .severity = severity::error,
+             .process = self(),
+             .name = s.name,
+             .reason = s.reason,
+             .fields = {{"type", s.type},
+                        {"label", label},
+                        {"last_message", s.message},
+                        {"state", s.state},
+                        {"client", client},
+                        {"log", log},
+                        {"backtrace", backtrace}}};
+  if (!s.callback_mode.empty()) {
+    for (auto& [field, text] :
+         {std::pair("data", s.data), std::pair("callback_mode", s.callback_mode), std::pair("queue", joined(s.queue)),
+          std::pair("postponed", joined(s.postponed)), std::pair("timers", joined(s.timers))})
+      told.fields.emplace_back(field, text);
+  }
+  report(std::move(told));
   report({.what = "crash",
           .severity = severity::error,
           .process = self(),
@@ -736,10 +726,9 @@ void server_core::loop() {
         rare_->self = self();
         check_debug_options();
       }
-      turn t;
-      apply(t, {});
+      begin({});
       for (;;) {
-        if (continuation_)
+        if (has_work())
           work();
         else
           receive(next_envelope(infinity));

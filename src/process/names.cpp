@@ -56,6 +56,7 @@ void release_name(runtime_core& core, process& p) noexcept {
   if (named == core.names_of.end()) return;
   core.names.erase(named->second);
   core.names_of.erase(named);
+  core.names_given_up.fetch_add(1);
 }
 
 std::optional<pid> runtime_core::whereis(std::string_view name) const {
@@ -108,6 +109,7 @@ void unregister_name(std::string_view name) {
   if (detail::process* p = core.table.find(held->second)) p->named.store(false);
   core.names_of.erase(held->second.value());
   core.names.erase(held);
+  core.names_given_up.fetch_add(1);
 }
 
 std::optional<pid> whereis(std::string_view name) { return require_runtime("whereis").whereis(name); }

@@ -125,6 +125,7 @@ struct runtime_core {
   mutable std::mutex names_lock;
   std::unordered_map<std::string, pid, text_hash, std::equal_to<>> names;
   std::unordered_map<std::uint64_t, std::string> names_of;
+  std::atomic<std::uint64_t> names_given_up{0};  // written under names_lock, behind the change
 
   std::atomic<std::uint64_t> next_reference{1};  // of the next block of them that a worker takes
   std::atomic<bool> running{false};

@@ -394,7 +394,7 @@ TEST(registry_lookup, what_a_parallel_dispatch_throws_ends_the_caller) {
     std::vector<worker> all(24);
     for (auto& w : all) w.run([] { return otp::register_key(groups, "a", 1).has_value(); });
     auto fail = [] { otp::dispatch(groups, "a", [](auto) { otp::exit("no"); }, {.parallel = true}); };
-    EXPECT_EQ(end_of(otp::spawn(fail)), otp::exit_reason("no"));
+    EXPECT_EQ(reason_of(otp::spawn_monitor(fail).monitor), otp::exit_reason("no"));
     bool was = otp::trap_exit(true);
     try {
       fail();

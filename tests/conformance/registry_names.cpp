@@ -50,6 +50,8 @@ TEST(registry_names, a_server_is_started_and_addressed_by_its_key) {
     auto missing = otp::via<counter>(unique_names, "missing");
     EXPECT_EQ(otp::try_call(missing, counter::add{0}).error().cause(), noproc);
     otp::cast(missing, counter::nudge{});
+    // A cast never fails, also where there is not even a registry.
+    otp::cast(otp::via<counter>(otp::unique_registry<std::string>("no registry"), "key"), counter::nudge{});
     otp::gen_server::stop(name);
     EXPECT_EQ(otp::whereis(name), std::nullopt);
     auto again = otp::try_call(name, counter::add{0});

@@ -16,3 +16,4 @@ step("${CMAKE_COMMAND}" -S "${source}" -B "${work}" -G Ninja "-DCMAKE_PREFIX_PAT
   "-DCMAKE_CXX_COMPILER=${compiler}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${launcher}" ${flags})
 step("${CMAKE_COMMAND}" --build "${work}")
 step("${work}/consumer")
+step("${CMAKE_COMMAND}" -E compare_files "${work}/lamp.md" "${source}/lamp.md")

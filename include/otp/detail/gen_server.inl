@@ -275,11 +275,21 @@ void run_handler(turn& t, Handler&& handler) {
   }
 }
 
+// gen_statem.hpp
+template <class Machine, class Event>
+void run_machine_call(turn& t, void* server, envelope* e);
+template <class Machine, class Event>
+void run_machine_cast(turn& t, void* server, envelope* e);
+
 template <class Server, class Message>
 void run_cast(turn& t, void* server, envelope* e) {
-  auto* typed = static_cast<cast_envelope<Server, Message, &run_cast<Server, Message>>*>(e);
-  run_handler(t,
-              [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_cast(std::move(typed->value)); });
+  if constexpr (state_machine<Server>) {
+    run_machine_cast<Server, Message>(t, server, e);
+  } else {
+    auto* typed = static_cast<cast_envelope<Server, Message, &run_cast<Server, Message>>*>(e);
+    run_handler(t,
+                [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_cast(std::move(typed->value)); });
+  }
 }
 template <class Server, class Message>
 void run_typed_info(turn& t, void* server, envelope* e) {
@@ -321,7 +331,7 @@ void run_any_info(turn& t, void* server, envelope* e) {
 }
 
 template <class Server, class Request>
-void run_call(turn& t, void* server, envelope* e) {
+void run_handle_call(turn& t, void* server, envelope* e) {
   using reply_type = typename reply_of<Request>::type;
   constexpr bool shared = handles_call_from<Server, Request>;
   auto* r = static_cast<call_envelope<Server, Request>*>(e);
@@ -350,6 +360,14 @@ void run_call(turn& t, void* server, envelope* e) {
   } else {
     t.answer<shared>(r, call());
   }
+}
+
+template <class Server, class Request>
+void run_call(turn& t, void* server, envelope* e) {
+  if constexpr (state_machine<Server>)
+    run_machine_call<Server, Request>(t, server, e);
+  else
+    run_handle_call<Server, Request>(t, server, e);
 }
 
 // ---- the type record and the body --------------------------------------------------------------------------------
@@ -388,20 +406,38 @@ inline const server_type server_type_record{
     .any_info_owns = owns_any_info<Server>,
 };
 
+/// What behaviours that are servers differ in: here those of a gen_server.
+template <class Server>
+struct server_traits {
+  using core = server_core;
+  using object = Server;
+  static const server_type& type() noexcept { return server_type_record<Server>; }
+  template <class... Args>
+  static void make(void* where, Args&&... args) {
+    if constexpr (std::is_constructible_v<Server, Args...>)
+      ::new (where) Server(std::forward<Args>(args)...);
+    else
+      ::new (where) Server{std::forward<Args>(args)...};
+  }
+};
+
 template <class Server>
 const server_type& server_type_of() noexcept {
-  return server_type_record<Server>;
+  return server_traits<Server>::type();
 }
 
 /// Holds the arguments until init has run, then the server, in the same place.
 template <class Server, class... Args>
-class server_body final : public server_core {
+class server_body final : public server_traits<Server>::core {
+  using traits = server_traits<Server>;
+  using core = typename traits::core;
+  using object_type = typename traits::object;
   using arguments = std::tuple<Args...>;
 
  public:
   template <class... Given>
   server_body(const start_options& options, start_ticket* ticket, Given&&... args)
-      : server_core(server_type_of<Server>(), options, ticket) {
+      : core(traits::type(), options, ticket) {
     if constexpr (sizeof...(Args) > 0) {
       arguments_ = new arguments(std::forward<Given>(args)...);
       holds_ = holds::arguments;
@@ -409,13 +445,13 @@ class server_body final : public server_core {
   }
   ~server_body() override {
     if (holds_ == holds::arguments) delete arguments_;
-    if (holds_ == holds::server) object()->~Server();
+    if (holds_ == holds::server) object()->~object_type();
   }
 
  private:
   enum class holds : std::uint8_t { nothing, arguments, server };
 
-  Server* object() noexcept { return std::launder(reinterpret_cast<Server*>(storage_)); }
+  object_type* object() noexcept { return std::launder(reinterpret_cast<object_type*>(storage_)); }
   void* server() noexcept override { return holds_ == holds::server ? object() : nullptr; }
   init_step init() override {
     init_step done;
@@ -432,10 +468,8 @@ class server_body final : public server_core {
     try {
       if constexpr (has_static_init<Server, Args...>) {
         done = init_result<Server>(Server::init(std::move(args)...)).take(storage_);
-      } else if constexpr (std::is_constructible_v<Server, Args...>) {
-        ::new (static_cast<void*>(storage_)) Server(std::move(args)...);
       } else {
-        ::new (static_cast<void*>(storage_)) Server{std::move(args)...};
+        traits::make(storage_, std::move(args)...);
       }
     } catch (init_refusal& no) {
       done.outcome = no.outcome;
@@ -450,7 +484,7 @@ class server_body final : public server_core {
   holds holds_ = holds::nothing;
   union {
     arguments* arguments_;
-    alignas(Server) std::byte storage_[sizeof(Server)];
+    alignas(object_type) std::byte storage_[sizeof(object_type)];
   };
 };
 

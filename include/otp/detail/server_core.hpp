@@ -40,10 +40,17 @@ struct server_status {
   otp::pid parent;
   bool suspended = false;
   bool hibernating = false;
-  std::string state;      ///< the server's to_string(), or its type
+  std::string state;      ///< the server's to_string(), or its type; of a machine its state
   exit_reason reason{};   ///< reports only
   std::string message{};  ///< reports only: what was being handled
   std::vector<std::string> log{};
+  // Of machines (gen_statem.hpp) only.
+  std::string data{};           ///< the machine's to_string(), or its type
+  std::string callback_mode{};  ///< "state_functions" or "handle_event_function", and whether there are enter calls
+  std::string state_type{};     ///< of the current state
+  std::vector<std::string> timers{};     ///< that run, each with its content
+  std::vector<std::string> postponed{};  ///< oldest first
+  std::vector<std::string> queue{};      ///< inserted and retried events, next first
 };
 
 namespace detail {
@@ -171,9 +178,9 @@ class server_core : public process_body {
   ~server_core() override;
 
   bool start() final;
-  void receive(envelope* e) final;
-  bool has_work() const noexcept final { return continuation_ != nullptr; }
-  void work() final;
+  void receive(envelope* e) override;
+  bool has_work() const noexcept override { return continuation_ != nullptr; }
+  void work() override;
   void ended(const exit_reason& why) noexcept final;
   void given_up(const exit_reason& why) noexcept final;
   start_ticket* release_ticket() noexcept final { return std::exchange(ticket_, nullptr); }
@@ -190,8 +197,14 @@ class server_core : public process_body {
   /// Makes the server object. May throw; what it throws is the init's failure.
   virtual init_step init() = 0;
   virtual void* server() noexcept = 0;
+  /// Init is done: what it asked for.
+  virtual void begin(init_step&& done);
+  /// What a behaviour of its own adds to the status.
+  virtual void add_status(server_status&) {}
+  /// What to do about a message that has no handler.
+  virtual std::string advice(const envelope_type& type);
 
- private:
+  // What follows is for server_core and machine_core.
   struct rare;  // what most servers never need
   struct ending;
   rare& more();
@@ -207,6 +220,8 @@ class server_core : public process_body {
   void stay_suspended();
   void dispatch(envelope* e);
   bool own_timer(envelope* e);
+  void skip_expired(request_envelope* r) noexcept;
+  static bool late_response(envelope* e) noexcept;
   void apply(turn& t, std::string text);
   void settle(request_envelope* r);
   void leave(request_envelope* r) noexcept;

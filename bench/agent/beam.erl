@@ -1,0 +1,34 @@
+%% Asks an agent, which is a gen_server that runs funs, for a part of its state; and reads the same
+%% from where an agent that is read a lot would publish it, a persistent term.
+-module(beam).
+-behaviour(gen_server).
+-export([run/1, init/1, handle_call/3, handle_cast/2]).
+
+run([Mode]) ->
+    State = #{retries => 3, limits => lists:duplicate(100, 7)},
+    {ok, Agent} = gen_server:start_link(?MODULE, State, []),
+    bench:per_operation(agent_get, Mode, 1, fun(Rounds) ->
+        bench:timed(fun() -> gets(Agent, Rounds) end)
+    end),
+    persistent_term:put(config, State),
+    bench:per_operation(agent_snapshot, Mode, 1, fun(Rounds) ->
+        bench:timed(fun() -> snapshots(Rounds) end)
+    end).
+
+gets(_Agent, 0) ->
+    ok;
+gets(Agent, Left) ->
+    3 = gen_server:call(Agent, {get, fun(#{retries := Retries}) -> Retries end}),
+    gets(Agent, Left - 1).
+
+snapshots(0) ->
+    ok;
+snapshots(Left) ->
+    #{retries := 3} = persistent_term:get(config),
+    snapshots(Left - 1).
+
+init(State) -> {ok, State}.
+
+handle_call({get, Fun}, _From, State) -> {reply, Fun(State), State}.
+
+handle_cast(_Message, State) -> {noreply, State}.

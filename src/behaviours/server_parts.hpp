@@ -1,0 +1,49 @@
+// What server_core (gen_server.cpp) and machine_core (gen_statem.cpp) share besides the class itself.
+#pragma once
+#include <otp/detail/server_core.hpp>
+
+#include "process/runtime_core.hpp"
+
+namespace otp::detail {
+
+std::string_view name_of(const envelope_type& type);
+/// Where what a destructor of the user's throws has nowhere to go.
+void drop_quietly(envelope* e) noexcept;
+/// A message as text. The text is the user's code, and must not hurt who reports.
+std::string text_of_payload(const envelope_type& type, const envelope& e);
+
+/// As guard(), for what runs for every message.
+template <class F>
+std::optional<exit_reason> guard_callback(process& p, F&& code) {
+  return guarded(p, [&] {
+    if (runtime_core::current()->watched) [[unlikely]]
+      at_point(*scheduler::current(), "callback");
+    code();
+  });
+}
+
+struct server_core::rare {
+  otp::pid self;
+  server_name name;
+  duration hibernate_after = infinity;
+  std::vector<std::string> debug;
+  ref idle_timer;
+  std::uint64_t idle_number = 0;  // of the idle timeout that counts; 0: none
+  std::uint64_t idle_last = 0;
+  envelope* idle_message = nullptr;
+  ref hibernate_timer;
+  std::uint64_t hibernate_number = 0;
+  bool suspended = false;
+  ~rare() { drop_quietly(idle_message); }
+};
+
+/// Why a server stops.
+struct server_core::ending {
+  exit_reason why;
+  request_envelope* request = nullptr;  // being handled
+  bool answered = false;                // its reply is made and leaves when terminate has run
+  std::string message{};                // being handled
+  bool listed = false;                  // the request is among the outstanding already
+};
+
+}  // namespace otp::detail
