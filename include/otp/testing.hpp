@@ -128,8 +128,8 @@ bool allocation_fails() noexcept;
 
 // ---- what has to hold --------------------------------------------------------------------------------------------
 
-/// In a run of explore(): `holds` is asked after every step. It may read what belongs to the test, and must not use
-/// processes.
+/// In a run of explore(): `holds` is asked after every step until the body is over. It may read what belongs to the
+/// test, and must not use processes.
 void always(std::string name, std::function<bool()> holds);
 /// In the body: no more faults from here on, and within so much time `holds` has to be true once.
 void eventually(duration within, std::string_view name, const std::function<bool()>& holds);
@@ -154,6 +154,7 @@ struct explore_options {
   std::uint64_t seed = 1;        ///< of the first run; the others follow from it
   testing::strategy strategy{};
   std::uint64_t max_steps = 20'000;  ///< a run that takes more goes round in circles
+  bool shrink = true;                ///< look for a shorter schedule that fails alike
   std::vector<fault> faults{};
   testing::checks checks{};
   runtime_options runtime{};

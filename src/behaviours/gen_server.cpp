@@ -3,6 +3,7 @@
 #include <otp/receive.hpp>
 #include <otp/sys.hpp>
 
+#include "base/planted.hpp"
 #include "behaviours/server_parts.hpp"
 #include "behaviours/system_request.hpp"
 #include "process/runtime_core.hpp"
@@ -791,6 +792,10 @@ void stop_process(pid who, std::string text, exit_reason why, duration timeout) 
       destroy(e);
       demonitor(watch, {.flush = true});
       failed(reason::noproc);
+    }
+    if (planted(bug::stop_before_the_end)) {
+      demonitor(watch, {.flush = true});
+      return;
     }
     otp::receive(when([&](const down& d) { return d.reference == watch; }, [&](const down& d) { end = d.reason; }),
                  after(timeout, [] {}));

@@ -1,6 +1,7 @@
 // The supervisor's messages: what goes before everything, what waits, and the answers to requests.
 #include "behaviours/supervisor_core.hpp"
 
+#include "base/planted.hpp"
 #include "behaviours/stop_budget.hpp"
 #include "behaviours/supervisor_signals.hpp"
 #include "behaviours/system_request.hpp"
@@ -111,6 +112,8 @@ void supervisor_core::take_exit(const exit_signal& signal) {
   child_record* c = children_ ? children_->find(signal.from) : nullptr;
   if (!c) return;                        // not a child: nothing of the supervisor's
   if (linked_with(signal.from)) return;  // a live child called otp::exit on its supervisor
+  if (planted(bug::restart_in_shutdown) && c->is == child_record::state::running && told_to_end_)
+    return child_ended(*c, signal.reason);
   if (c->is == child_record::state::stopping || (c->is == child_record::state::running && busy() && in_group(*c)))
     return stopped(*c, signal.reason);
   if (c->is == child_record::state::running) child_ended(*c, signal.reason);

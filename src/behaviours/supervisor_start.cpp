@@ -1,4 +1,5 @@
 // Starting and restarting: the first start, one child, a failed child by strategy, and the window that ends it all.
+#include "base/planted.hpp"
 #include "behaviours/stop_budget.hpp"
 #include "behaviours/supervisor_core.hpp"
 #include "behaviours/supervisor_signals.hpp"
@@ -58,7 +59,7 @@ bool supervisor_core::start() {
     refuse(answer, stops ? answer : exit_reason());
     return true;
   }
-  window_ = restart_window(plan_.max_restarts, plan_.max_seconds);
+  window_ = restart_window(plan_.max_restarts + planted(bug::intensity_off_by_one), plan_.max_seconds);
   children_.emplace(!by_process());
   start_all();
   return true;
@@ -80,6 +81,7 @@ void supervisor_core::start_all() {
     if (told_to_end_) return report_late_start(*c, started);
     if (started) {
       report_child(report_context::progress, identity_, {}, *c);
+      if (planted(bug::one_for_all_twice) && c == children_->last()) static_cast<void>(start_one(*c));
       continue;
     }
     if (started.error() == reason::ignore) {
@@ -136,7 +138,7 @@ class supervisor_core::watch final : public start_watch {
 // Runs the start function. On success the child runs; a start that was given up may leave a process, which is stopped
 // with the others.
 result<child_started> supervisor_core::start_one(child_record& c) {
-  if (told_to_end_) return std::unexpected(exit_reason(reason::stopping));
+  if (told_to_end_ && !planted(bug::restart_in_shutdown)) return std::unexpected(exit_reason(reason::stopping));
   result<child_started> made = std::unexpected(exit_reason());
   watch w(*this, c);
   if (told_to_stop_) {
@@ -248,7 +250,7 @@ void supervisor_core::child_ended(child_record& c, const exit_reason& why) {
   bool again = c.spec.restart() == restart_type::permanent || (!expected && !c.is_temporary());
   if (again || !expected) report_child(report_context::child_terminated, identity_, why, c);
   bool significant = c.spec.is_significant();
-  if (again && !told_to_end_) return restart(c);
+  if (again && (!told_to_end_ || planted(bug::restart_in_shutdown))) return restart(c);
   set_stopped(c);
   if (by_process() || c.is_temporary()) forget(c);
   if (!told_to_end_) judge_significance(significant);
@@ -261,7 +263,9 @@ void supervisor_core::judge_significance(bool significant) {
 }
 
 void supervisor_core::restart(child_record& c) {
-  if (!window_.add(otp::now())) {
+  instant now = otp::now();
+  if (planted(bug::window_does_not_slide)) now -= now.time_since_epoch() % (2 * plan_.max_seconds);
+  if (!window_.add(now)) {
     report_child(report_context::gave_up, identity_, "reached_max_restart_intensity", c);
     set_stopped(c);
     return order_end(reason::shutdown);

@@ -2,6 +2,7 @@
 //
 // A child is watched by a monitor, because it may have unlinked itself. If it is linked, its exit signal comes as well
 // and tells the reason better: the monitor of a process that has ended says no more than `noproc`.
+#include "base/planted.hpp"
 #include "behaviours/stop_budget.hpp"
 #include "behaviours/supervisor_core.hpp"
 #include "behaviours/supervisor_signals.hpp"
@@ -113,6 +114,10 @@ void supervisor_core::begin_stop(child_record& c) {
   if (!by_process() || doing_ != activity::ending) {
     target_asked_ = otp::now();
     share_budget();
+  }
+  if (planted(bug::unlink_before_shutdown)) {
+    unlink(c.process);
+    yield();
   }
   if (c.spec.shutdown().is_brutal_kill() || c.overdue)
     kill(c);

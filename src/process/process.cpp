@@ -2,6 +2,7 @@
 #include <otp/fault_point.hpp>
 #include <otp/process.hpp>
 
+#include "base/planted.hpp"
 #include "process/control.hpp"
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
@@ -138,10 +139,9 @@ void unlink(pid other) {
     destroy(e);
     throw;
   }
-  if (!deliver(core, other, e)) {
-    destroy(e);
-    p.extra->links.erase(other.value());
-  }
+  bool dead = !deliver(core, other, e);
+  if (dead) destroy(e);
+  if (dead || planted(bug::unlink_not_acknowledged)) p.extra->links.erase(other.value());
 }
 
 namespace {
@@ -170,7 +170,7 @@ ref monitor_target(pid target, std::string name, monitor_options options) {
   if (!target || !deliver(core, target, e)) {
     e->type = &down_type;
     e->value.reason = reason::noproc;
-    if (!deliver(core, p.self(), e)) destroy(e);
+    if (planted(bug::silent_dead) || !deliver(core, p.self(), e)) destroy(e);
   }
   return r;
 }
@@ -205,11 +205,12 @@ bool demonitor(ref m, demonitor_options options) {
     else
       p.extra->monitors.erase(m.number());
   }
-  if (options.flush) {
+  if (options.flush && !planted(bug::demonitor_keeps_down)) {
     envelope* before = nullptr;
     for (envelope* e = p.first; e; before = e, e = e->next) {
       if (e->type != &down_envelope::type_of || static_cast<down_envelope*>(e)->value.reference != m) continue;
       unlink_from_queue(core, p, before, e);
+      core.count(counter::dropped);
       destroy(e);
       break;
     }

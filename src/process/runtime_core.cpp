@@ -58,6 +58,7 @@ struct worker_state : worker_local {
 };
 
 void worker_started(worker& w) {
+  if (w.owner.seeded() && current_signal_stack_raw()) return;  // of the thread that explores, for all its runs
   auto* local = static_cast<worker_state*>(w.local);
   local->signals = std::make_unique<thread_signal_stack>();
 }

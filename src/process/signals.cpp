@@ -3,6 +3,7 @@
 // Everything that one process tells another passes through the receiver's inbox in the order it was sent: messages,
 // exits, links, monitors, downs, wake-ups. Delivery to a closed inbox fails at once, so the sender knows that the
 // receiver is dead and acts as OTP asks: a message is dropped, a link or monitor answers `noproc`.
+#include "base/planted.hpp"
 #include "process/control.hpp"
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
@@ -96,6 +97,11 @@ inline worker* worker_of(runtime_core& core) noexcept {
 
 bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
   process* p = core.table.find(to);
+  if (planted(bug::bound_drops_exits) && p && e->type->kind == signal::exit)
+    if (mailbox_account* a = p->account.load(); a && a->messages_max != 0 && a->count >= a->messages_max) {
+      destroy(e);
+      return true;
+    }
   return p && push_to(core, worker_of(core), *p, to, e);
 }
 
@@ -436,13 +442,14 @@ void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
     decide_fate(p, reason::killed, true);
     return destroy(e);
   }
+  if (planted(bug::kill_travels) && by_link && why == reason::killed) forced = true;
   if (p.trap_exit.load(std::memory_order_relaxed) && !forced) {
     e->type = &exit_envelope::type_of;
     if (start_watch* watch = watch_of(p); watch && (!from || from == watch->parent)) note_end_asked(p, true);
     return accept_signal(core, p, e);
   }
   bool own_normal = !by_link && from == p.self();
-  if (!why.is_normal() || own_normal || forced) decide_fate(p, std::move(why), forced);
+  if (!why.is_normal() || own_normal || forced || planted(bug::normal_kills)) decide_fate(p, std::move(why), forced);
   destroy(e);
 }
 
@@ -506,7 +513,7 @@ void handle_down(runtime_core& core, process& p, down_envelope* e) {
   if (!record || !record->monitoring) return destroy(e);
   if (record->alias == alias_mode::explicit_unalias)
     record->monitoring = false;
-  else
+  else if (!planted(bug::down_twice))
     p.extra->monitors.erase(e->value.reference.number());
   e->type = &down_envelope::type_of;
   accept_signal(core, p, e);
@@ -588,6 +595,7 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
     case signal::request: core.count(counter::dropped); [[fallthrough]];
     case signal::system: return end_calls_to(core, e, reason::noproc);
     case signal::link: {
+      if (planted(bug::link_to_dying_lost)) break;
       pid peer = static_cast<control_envelope*>(e)->from;
       auto* answer = make_exit(link_exit_type, dead, reason::noproc);
       if (!deliver(core, peer, answer)) destroy(answer);
@@ -603,6 +611,13 @@ void refuse(runtime_core& core, process& place, pid dead, envelope* e) noexcept 
     }
     case signal::monitor: {
       auto* d = static_cast<down_envelope*>(e);
+      if (planted(bug::silent_dead)) break;
+      if (planted(bug::down_twice)) {
+        auto* another = new down_envelope(d->value);
+        another->type = &down_type;
+        another->value.reason = reason::noproc;
+        if (!deliver(core, d->value.reference.owner(), another)) destroy(another);
+      }
       d->type = &down_type;
       d->value.reason = reason::noproc;
       if (deliver(core, d->value.reference.owner(), d)) return;
@@ -657,6 +672,19 @@ namespace {
 
 // One by one, in the order of their arrival.
 void take_in_each(runtime_core& core, process& p, envelope* e) {
+  if (planted(bug::exit_overtakes)) {
+    envelope* exits = nullptr;
+    envelope* others = nullptr;
+    envelope **last_exit = &exits, **last_other = &others;
+    for (; e; e = e->next) {
+      envelope**& last = e->type->kind == signal::exit ? last_exit : last_other;
+      *last = e;
+      last = &e->next;
+    }
+    *last_other = nullptr;
+    *last_exit = others;
+    e = exits;
+  }
   while (e) {
     envelope* next = e->next;
     if (e->to != p.id.load(std::memory_order_relaxed)) [[unlikely]] {
@@ -746,7 +774,8 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
   release_name(core, p);
   if (p.extra) {
     if (wait_timer* t = std::exchange(p.extra->waits, nullptr)) release_wait_timer(core, t);
-    for (auto& [number, unused] : p.extra->timers) core.timers->target_ended(number);
+    if (!planted(bug::timer_outlives))
+      for (auto& [number, unused] : p.extra->timers) core.timers->target_ended(number);
   }
   // Requests and messages that nobody will handle any more.
   auto drop = [&](envelope* e) {

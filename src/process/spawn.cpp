@@ -6,6 +6,7 @@
 // 2. Nothing is touched of a process after try_sleep() succeeded or make_ready_last() was called: another worker may
 //    run it already. `phase` is set before.
 // 3. User code is never called from inside a catch block.
+#include "base/planted.hpp"
 #include "process/control.hpp"
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
@@ -134,6 +135,16 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
     }
   }
   pid me = p.self();
+  if (planted(bug::name_after_down) && p.extra) {
+    for (auto& [watcher, kept] : p.extra->monitored_by) {
+      auto* e = static_cast<down_envelope*>(kept);
+      e->type = &down_type;
+      e->value.reason = why;
+      if (!deliver(core, pid(watcher.first), e)) destroy(e);
+    }
+    p.extra->monitored_by.clear();
+    at_point(*scheduler::current(), "end");
+  }
   runtime_section::enter(p);
   end_process(core, p, why);
   // The place is nobody's from here on; everything is left as the next tenant expects to find it.

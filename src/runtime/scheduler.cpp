@@ -809,17 +809,24 @@ bool scheduler::run_seeded(bool (*done)(void*), void* argument) {
   void* outer = current_worker_raw();
   worker& w = *workers_[0];
   set_current_worker_raw(&w);
-  adopt_thread(w.thread_context);
-  if (hooks_.worker_started) hooks_.worker_started(w);
+  if (!std::exchange(seeded_begun_, true)) {
+    adopt_thread(w.thread_context);
+    if (hooks_.worker_started) hooks_.worker_started(w);
+  }
   stack* first = w.pool.take();
   make_context(first->ctx, first->low, first->start_size(), loop_entry, first);
   w.loop = w.current = first;
   switch_context(w.thread_context, first->ctx);
   after_switch(w);
-  if (hooks_.worker_ended) hooks_.worker_ended(w);
-  destroy_context(w.thread_context);
   set_current_worker_raw(outer);
   return !seeded_stuck_;
+}
+
+void scheduler::end_seeded() {
+  if (!std::exchange(seeded_begun_, false)) return;
+  worker& w = *workers_[0];
+  if (hooks_.worker_ended) hooks_.worker_ended(w);
+  destroy_context(w.thread_context);
 }
 
 void scheduler::advance_seeded(nanos length, void (*wake)(void*), void* argument) {

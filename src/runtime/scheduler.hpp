@@ -213,6 +213,8 @@ class scheduler {
   /// Seeded engine: from a process: lets time pass by `length`, everything due in it run to rest, then returns true
   /// when the loop should wake `who` by `wake`.
   void advance_seeded(nanos length, void (*wake)(void*), void* argument);
+  /// Seeded engine: the calling thread, which run_seeded() made a worker, is none any more.
+  void end_seeded();
   /// Seeded engine: `d` decides from now on, by means of these.
   void direct(director* d) noexcept { director_ = d; }
   bool seeded_done() const { return seeded_done_(seeded_argument_); }
@@ -383,6 +385,7 @@ class scheduler {
   bool (*seeded_done_)(void*) = nullptr;
   void* seeded_argument_ = nullptr;
   bool seeded_stuck_ = false;
+  bool seeded_begun_ = false;
 };
 
 // ---- what every wait of a process goes through ---------------------------------------------------------------------

@@ -91,8 +91,10 @@ void engine::check_at_rest() {
     if (checks_.calls && p->waiting && p->waiting->reply && p->waiting->deadline == never &&
         core_.sched.next_timer() == never)
       fail("waits for ever", core_.describe(me) + " waits for a reply that will not come, without a limit");
-    if (pid parent(p->parent);
-        checks_.orphans && p->linked_at_spawn && !is_there(core_, parent) && supervisors_.contains(p->parent))
+    // One that has something left to do may be on its way out.
+    bool at_work = p->first || (p->waiting && p->waiting->deadline != never);
+    if (pid parent(p->parent); checks_.orphans && !at_work && p->linked_at_spawn && !is_there(core_, parent) &&
+                               supervisors_.contains(p->parent))
       fail("orphan", core_.describe(me) + " lives, and its supervisor " + parent.to_string() + " is gone");
     if (!checks_.links) continue;
     auto check_link = [&](pid other, bool unlinking) {

@@ -48,6 +48,7 @@ class engine final : public detail::explorer {
   void always(std::string name, std::function<bool()> holds) {
     invariants_.emplace_back(std::move(name), std::move(holds));
   }
+  void forget_invariants() noexcept { invariants_.clear(); }
   /// Looks at everything when nothing can run, and when everything is over: checks.cpp.
   void check_at_rest();
   void check_at_end();

@@ -1,6 +1,7 @@
 // Exploring: run after run, and for one that fails, what is worth knowing about it.
 #include <otp/testing.hpp>
 
+#include "runtime/crash.hpp"
 #include "testing/session.hpp"
 
 #include <cstdio>
@@ -128,7 +129,7 @@ schedule shrink(const explore_options& how, const std::function<void()>& body, s
 [[noreturn]] void report(const explore_options& how, const std::function<void()>& body, std::uint64_t seed,
                          std::uint64_t run, const std::string& strategy, outcome found) {
   schedule whole = schedule_of(found.taken);
-  schedule small = shrink(how, body, seed, found.kind, whole);
+  schedule small = how.shrink ? shrink(how, body, seed, found.kind, whole) : whole;
   std::vector<std::string> trace;
   auto again = make_replay(small);
   outcome last = run_once(how, body, seed, *again, &trace);
@@ -175,6 +176,7 @@ explored explore(const explore_options& given, const std::function<void()>& body
   how.seed = number_from_environment("OTP_SEED", how.seed);
   how.seeds = number_from_environment("OTP_RUNS", how.seeds);
   if (const char* s = std::getenv("OTP_STRATEGY"); s && *s) how.strategy = strategy_from(s);
+  const thread_signal_stack signals;  // for all runs: finding out about the thread takes longer than a small run
   searcher search(how.strategy, how.seed);
   explored all;
   for (std::uint64_t i = 0; i < how.seeds; ++i) {

@@ -104,6 +104,12 @@ void session::play(const std::function<void()>& what) {
     ~end_session() { current = nullptr; }
   } guard;
   body = spawn_body(*core, nullptr, make_function_body(unique_function([&] {
+           struct end_of_body {
+             testing::engine* e;
+             ~end_of_body() {
+               if (e) e->forget_invariants();  // they may read what belonged to the body
+             }
+           } end{engine};
            try {
              what();
            } catch (const unwind&) {
@@ -134,6 +140,7 @@ void session::play(const std::function<void()>& what) {
     stop_all(*this, false);
   }
   core->running.store(false);
+  core->sched.end_seeded();
 }
 
 void run(const std::function<void()>& body) { run({}, body); }
