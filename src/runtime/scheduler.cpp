@@ -404,8 +404,9 @@ runnable* scheduler::take_injected(worker& w) {
     injected_first_ = first->next;
     if (!injected_first_) injected_last_ = nullptr;
     injected_.fetch_sub(1);
-    // A share of the rest comes along, so that a burst from outside is not fetched one lock at a time.
-    std::size_t share = injected_.load() / (worker_count_ * 2);
+    // For a worker that has nothing else a share of the rest comes along, so that they are not fetched one lock at a
+    // time.
+    std::size_t share = w.ready.empty() ? injected_.load() / (worker_count_ * 2) : 0;
     std::size_t taken = 0;
     for (; taken < std::min(share, w.ready.capacity() / 2) && injected_first_; ++taken) {
       runnable* more = injected_first_;
