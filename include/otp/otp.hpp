@@ -1,6 +1,7 @@
 // Everything a program needs, but for I/O (otp/asio.hpp) and tests (otp/testing.hpp).
 #pragma once
 #include <otp/agent.hpp>
+#include <otp/application.hpp>
 #include <otp/async_stream.hpp>
 #include <otp/blocking.hpp>
 #include <otp/child_spec.hpp>
