@@ -18,8 +18,8 @@ namespace otp::detail {
 
 namespace {
 
-constexpr std::uint32_t poll_interval = 32;  // steps between two looks at the clock, timers and the poller
-constexpr int timer_burst = 256;             // timers fired before ready processes get a turn
+constexpr int poll_interval = 32;  // steps between two looks at the clock, timers and the poller
+constexpr int timer_burst = 256;   // timers fired before ready processes get a turn
 constexpr nanos watch_interval = 10'000'000;
 constexpr unsigned idle_ticks_before_sleep = 5;
 constexpr nanos spin_time = 100'000;       // twice what waking a thread costs in a virtual machine
@@ -287,6 +287,7 @@ bool scheduler::join_workers(nanos patience) {
 runnable* scheduler::next_ready(worker& w) {
   if (w.handed) {
     ++w.handed_in_row;
+    --w.look_in;
     return std::exchange(w.handed, nullptr);
   }
   w.handed_in_row = 0;
@@ -312,11 +313,13 @@ runnable* scheduler::next_suspended(worker& w) noexcept {
     if (!r->stk) return nullptr;
     w.handed = nullptr;
     ++w.handed_in_row;
+    --w.look_in;
   } else {
-    if ((w.ticks + 1) % poll_interval == 0 || !w.ready.empty() || !w.urgent.empty()) return nullptr;
+    if (w.look_in <= 1 || !w.ready.empty() || !w.urgent.empty()) return nullptr;
     r = take_pinned(w);
     if (!r) return nullptr;
     ++w.ticks;
+    --w.look_in;
     w.handed_in_row = 0;
   }
   if (!r->stk || !hooks_.goes_on(*r)) {
@@ -330,7 +333,9 @@ runnable* scheduler::next_suspended(worker& w) noexcept {
 // Every source of work, once.
 runnable* scheduler::look(worker& w) {
   if (stopping_.load(std::memory_order_relaxed)) return nullptr;
-  if (++w.ticks % poll_interval == 0) {
+  ++w.ticks;
+  if (--w.look_in <= 0) {
+    w.look_in = poll_interval;
     refresh(w);
     if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed))
       if (runnable* r = take_injected(w)) return r;

@@ -117,6 +117,7 @@ struct alignas(64) worker {
   nanos cached_now = 0;         // read at least once per `poll_interval` steps
   std::uint32_t cached_ms = 0;  // the same, for the age of messages
   std::uint32_t ticks = 0;
+  int look_in = 0;         // steps until clock, timers, poller and the queue for everybody are looked at
   unsigned allowance = 0;  // receives that the step in progress may still do before it yields
   bool leaving = false;    // the loop shall end
 
@@ -402,7 +403,7 @@ inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.curren
 
 inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
   constexpr unsigned most_in_row = 16;
-  if (w.handed || !w.running || w.handed_in_row >= most_in_row || options_.seeded) return false;
+  if (w.handed || !w.running || w.handed_in_row >= most_in_row || w.look_in <= 0 || options_.seeded) return false;
   if (r.priority.load(std::memory_order_relaxed) == priority_class::low) return false;  // it gives way
   w.handed = &r;
   return true;
