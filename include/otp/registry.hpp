@@ -67,6 +67,7 @@ inline constexpr registry_type registry_type_record{Unique, type_name<Key>, type
 
 template <bool Unique, class Key, class Value>
 class registry_constant : public registry_name {
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): it asks for a complete type, and says which is missing
   static_assert(sizeof(typename decltype(first_problem(judge_key<Key>(), judge_value<Value>()))::type) > 0);
 
  public:

@@ -409,7 +409,7 @@ void machine_core::begin_actions(machine_turn& t, void (*own)(void*), void* argu
     if (stops) return bad(usual, what + ": a machine that stops can only reply");
     if (a.action == machine_action::what::insert) {
       if (t.entering) return bad("bad_state_enter_action_from_state_function", "next_event: not from an enter call");
-      what = "next_event(" + std::string(name_of(*a.content->type)) + ", " + what + ")";
+      what.insert(0, "next_event(" + std::string(name_of(*a.content->type)) + ", ").append(")");
       if (a.type.kind > event_kind::timeout) return bad(usual, what + ": there is no such kind of event");
       if (a.type.kind == event_kind::call && !a.has_from)
         return bad(usual, what + ": a call needs its `from`: next_event(request, std::move(from))");

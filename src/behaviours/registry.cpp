@@ -266,6 +266,7 @@ key_lock::~key_lock() {
 
 void run_in_processes(std::vector<unique_function> works) {
   std::vector<spawned> running;
+  running.reserve(works.size());
   static constexpr std::string_view type = "registry dispatch";
   for (unique_function& work : works)
     running.push_back(spawn_function(std::move(work), type, {.link = true, .monitor = true}));
