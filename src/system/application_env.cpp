@@ -398,6 +398,7 @@ std::vector<application_info> application::loaded_applications() {
   application_table& table = application_table::here();
   std::vector<application_info> all;
   std::lock_guard lock(table.lock);
+  all.reserve(table.entries.size());
   for (auto& [name, e] : table.entries) all.push_back({name, e.definition.spec.description, e.definition.spec.version});
   return all;
 }
@@ -410,6 +411,7 @@ std::vector<application_info> application::started_applications() {
     if (e.state == application_state::running)
       by_order[e.order] = {name, e.definition.spec.description, e.definition.spec.version};
   std::vector<application_info> all;
+  all.reserve(by_order.size());
   for (auto& [order, info] : by_order) all.push_back(std::move(info));
   return all;
 }

@@ -313,11 +313,11 @@ void engine::arrive(std::size_t at) {
   }
   pid to(e->to);
   if (trace_) tell("      " + describe(*e) + " arrives at " + core_.describe(to));
-  process* there = core_.table.find(to);
-  if (there && !there->in.closed()) return push(*there, e);
+  process& place = *core_.table.at(to.index());  // it had a tenant when this was sent, and a place is never unmapped
+  if (core_.table.find(to) && !place.in.closed()) return push(place, e);
   sent_.erase(e);
   replies_under_way_.erase(e);
-  refuse(core_, there ? *there : *core_.table.at(to.index()), to, e);
+  refuse(core_, place, to, e);
 }
 
 std::string engine::describe(const envelope& e) const {
