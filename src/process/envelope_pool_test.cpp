@@ -184,7 +184,7 @@ TEST(envelopes, of_every_size_and_alignment_arrive_as_they_were_sent) {
 }
 
 TEST(envelopes, are_made_of_memory_that_the_worker_has_kept) {
-  if (with_address_sanitizer || with_thread_sanitizer) GTEST_SKIP() << "nothing is kept under a sanitizer: rule 3";
+  if (with_address_sanitizer || with_thread_sanitizer) GTEST_SKIP() << "nothing is kept under a sanitizer: rule 4";
   otp::testing::run({}, [] {
     std::set<const void*> places;
     for (int i = 0; i < 100; ++i) {

@@ -3,11 +3,13 @@
 // Rules of the edges (deadlock detection)
 // 1. A process in a synchronous call publishes one edge: the callee's index and the number of the call, in one word,
 //    before it sends the request, and clears it when the call ends.
-// 2. Whoever answers or fails the request, or starts a handler that takes a `from`, clears the edge by CAS on that
-//    word first: an edge counts only while the request is queued or handled by a handler without a `from`.
-// 3. A caller publishes (seq_cst), then walks the edges from its callee (seq_cst): of the callers that close a cycle,
-//    the last to publish sees all edges. It walks twice; equal words both times mean that all held at one instant.
-//    One whose request is being handled already was not the last, and leaves the cycle to who was.
+// 2. Whoever answers or fails the request, or starts a handler that takes a `from`, clears the edge first: by CAS on
+//    that word, or by a store after it has woken the caller out of that call (hand_reply). So an edge counts only while
+//    the request is queued or handled by a handler without a `from`.
+// 3. A caller publishes, sends (whose exchange and barrier_after_exchange() order the two), then walks the edges from
+//    its callee (seq_cst): of the callers that close a cycle, the last to publish sees all edges. It walks twice; equal
+//    words both times mean that all held at one instant. One whose request is being handled already was not the last,
+//    and leaves the cycle to who was.
 // 4. Of several that see the same cycle one fails: the verdict is reached under `verdict_lock`, after another look, and
 //    takes the edge of the one that fails out of the graph.
 // 5. A cycle in which somebody gives up clearly earlier than the new call (by a sixteenth of its time) is no deadlock.
@@ -329,8 +331,8 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   r->caller = p.self();
   r->number = ++p.calls;
   r->deadline = deadline_from(start, timeout);
-  p.edge_deadline.store(r->deadline, std::memory_order_relaxed);      // read after `edge`, whose store publishes it
-  p.edge.store(edge_word(to, r->number), std::memory_order_relaxed);  // before the send, whose barrier it needs
+  p.edge_deadline.store(r->deadline, std::memory_order_relaxed);  // read after `edge`, whose store publishes it
+  p.edge.store(edge_word(to, r->number), std::memory_order_release);
   call_guard guard{on, p, r};
   callee.r = nullptr;  // taken by send_user, also when it refuses or throws
   send_status status = r->type->kind == signal::system ? send_past_limits(core, to, r) : send_call(core, to, r);

@@ -19,10 +19,16 @@ TEST(task_links, a_failing_task_takes_an_owner_with_it_that_does_not_trap_exits)
               otp::reason::error("std::runtime_error", "raised"));
     // A normal end does not.
     EXPECT_EQ(ends_with([] {
-                auto t = otp::async([] { otp::exit(normal); });
-                EXPECT_EQ(end_of(t.pid()).is_normal() || true, true);
+                auto t = otp::async([] {
+                  otp::receive([](go) {});
+                  otp::exit(normal);
+                });
+                otp::ref end = otp::monitor(t.pid());
+                otp::send(t.pid(), go{});
+                EXPECT_EQ(reason_of(end), normal);
+                otp::exit("still there");
               }),
-              normal);
+              "still there");
   });
 }
 
