@@ -1,7 +1,7 @@
 // The Google Benchmark program: every bench/<work>/otp_bench.cpp is linked into it.
 //
-// Shape   `otp_bench [WORK] [--quick] [--benchmark_...]`: runs the benchmark named WORK, else all of them, and prints
-//         `RESULT <row> <nanoseconds> ns` for each. The row is the benchmark's name without its arguments.
+// Shape   `otp_bench [ROW...] [--quick] [--benchmark_...]`: runs the benchmarks of these rows, else all of them, and
+//         prints `RESULT <row> <nanoseconds> ns` for each. The row is the benchmark's name without its arguments.
 // Units   nanoseconds of real time for one item where the benchmark calls SetItemsProcessed, else for one iteration.
 // Errors  exit code 1, with a text, when a benchmark reports an error, measures CPU time or does not exist.
 //
@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   std::string min_time = "--benchmark_min_time=1.0";
   std::string filter = "--benchmark_filter=.";
   std::vector<char*> arguments{argv[0], min_time.data(), filter.data()};  // a later argument overrides an earlier one
-  std::string work;
+  std::string rows;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--quick")
@@ -64,9 +64,9 @@ int main(int argc, char** argv) {
     else if (argument.starts_with("-"))
       arguments.push_back(argv[i]);
     else
-      work = argument;
+      rows += (rows.empty() ? "" : "|") + std::string(argument);
   }
-  if (!work.empty()) filter = "--benchmark_filter=^" + work + "(/|$)";
+  if (!rows.empty()) filter = "--benchmark_filter=^(" + rows + ")(/|$)";
   arguments[1] = min_time.data();
   arguments[2] = filter.data();
 
@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
   result_reporter reporter;
   if (benchmark::RunSpecifiedBenchmarks(&reporter) == 0) {
-    std::fprintf(stderr, "otp_bench: there is no benchmark '%s'; --benchmark_list_tests names them\n", work.c_str());
+    std::fprintf(stderr, "otp_bench: there is no benchmark '%s'; --benchmark_list_tests names them\n", rows.c_str());
     return 1;
   }
   benchmark::Shutdown();

@@ -139,7 +139,7 @@ def build_ours(works, folder):
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-def command_of(work, runtime, quick, folder):
+def command_of(work, runtime, quick, folder, rows):
     source = source_of(work, runtime)
     if runtime == "beam":
         options = (remark(source, "erl") or "").split()
@@ -148,7 +148,7 @@ def command_of(work, runtime, quick, folder):
     if runtime == "caf":
         command = [str(PEERS / f"caf_{work}")]
     elif source.name == "otp_bench.cpp":
-        command = [str(folder / "bench" / "otp_bench"), work]
+        command = [str(folder / "bench" / "otp_bench"), *(name for name, row in rows.items() if row.work == work)]
     else:
         command = [str(folder / "bench" / f"bench_{work}")]
     return command + (["--quick"] if quick else [])
@@ -163,7 +163,7 @@ def environment():
 def measure_once(work, runtime, quick, folder, rows):
     """Runs one program; returns {row: value}. Raises Failure if it does not do what it promises."""
     budget = 60 if quick else 1800
-    command = command_of(work, runtime, quick, folder)
+    command = command_of(work, runtime, quick, folder, rows)
     try:
         run = subprocess.run(command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, timeout=budget, env=environment())
