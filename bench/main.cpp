@@ -1,7 +1,8 @@
 // The Google Benchmark program: every bench/<work>/otp_bench.cpp is linked into it.
 //
-// Shape   `otp_bench [ROW...] [--quick] [--benchmark_...]`: runs the benchmarks of these rows, else all of them, and
-//         prints `RESULT <row> <nanoseconds> ns` for each. The row is the benchmark's name without its arguments.
+// Shape   `otp_bench [ROW...] [--quick | --tiny] [--benchmark_...]`: runs the benchmarks of these rows, else all of
+//         them, and prints `RESULT <row> <nanoseconds> ns` for each; --tiny lets each do one iteration. The row is the
+//         benchmark's name without its arguments.
 // Units   nanoseconds of real time for one item where the benchmark calls SetItemsProcessed, else for one iteration.
 // Errors  exit code 1, with a text, when a benchmark reports an error, measures CPU time or does not exist.
 //
@@ -61,6 +62,8 @@ int main(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument == "--quick")
       min_time = "--benchmark_min_time=0.3";
+    else if (argument == "--tiny")
+      min_time = "--benchmark_min_time=0";
     else if (argument.starts_with("-"))
       arguments.push_back(argv[i]);
     else

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measures the same works on this library, on the BEAM and on CAF, and prints one table.
+"""Measures the same works on this library, on the BEAM, on CAF and in Go, and prints one table.
 
 The runtimes take turns, round by round, each time in a fresh process; the table holds medians. Called by bench/run,
 which installs what is needed.
 """
 import argparse
+import concurrent.futures
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -15,18 +15,14 @@ import statistics
 import subprocess
 import sys
 
-BENCH = pathlib.Path(__file__).resolve().parent
-ROOT = BENCH.parent
-SUPPORT = BENCH / "support"
-PEERS = ROOT / "build" / "bench"  # what is compiled of the other runtimes' programs
-RUNTIMES = {"ours": "ours", "beam": "BEAM", "caf": "CAF"}
+from place import BENCH, PEERS, ROOT, SUPPORT, Failure, build_ours, build_step, environment, header, machine, versions
+from place import drawn_table, write_part
+
+RUNTIMES = {"ours": "ours", "beam": "BEAM", "caf": "CAF", "go": "Go"}
+PROGRAMS = {"ours": ("otp_bench.cpp", "otp.cpp"), "beam": ("beam.erl",), "caf": ("caf.cpp",), "go": ("go.go",)}
 RESULT = re.compile(r"^RESULT (\S+) (\S+) (\S+)$", re.M)
-MARKS = ("<!-- results: begin, written by bench/run --write -->\n", "<!-- results: end -->\n")
-
-
-class Failure(Exception):
-    """Ends the run; its text tells the user why."""
-
+PEER_RUNTIMES = tuple(runtime for runtime in RUNTIMES if runtime != "ours")
+SLOWER = 1.10  # a peer that is faster by more than this is named under the table
 
 # --- the works and the goals -----------------------------------------------------------------------------------------
 
@@ -54,8 +50,8 @@ class Row:
         return ours / theirs if self.more_is_better else theirs / ours
 
 
-def read_goals():
-    lines = [line for line in (BENCH / "goals.tsv").read_text().splitlines() if line and not line.startswith("#")]
+def read_goals(table):
+    lines = [line for line in (BENCH / table).read_text().splitlines() if line and not line.startswith("#")]
     names, *rest = (line.split("\t") for line in lines)
     number = lambda text: None if text == "-" else float(text)
     rows = []
@@ -69,7 +65,7 @@ def read_goals():
 
 def source_of(work, runtime):
     """The program of a work on a runtime, or None."""
-    for name in {"ours": ("otp_bench.cpp", "otp.cpp"), "beam": ("beam.erl",), "caf": ("caf.cpp",)}[runtime]:
+    for name in PROGRAMS[runtime]:
         if (BENCH / work / name).is_file():
             return BENCH / work / name
     return None
@@ -82,12 +78,6 @@ def remark(source, key):
 
 
 # --- building --------------------------------------------------------------------------------------------------------
-
-
-def build_step(command, what):
-    run = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if run.returncode != 0:
-        raise Failure(f"{run.stdout}\n{what} does not compile; the command was:\n  {' '.join(map(str, command))}")
 
 
 def is_newer(target, sources):
@@ -105,14 +95,15 @@ def build_beam(works):
         source = source_of(work, "beam")
         target = PEERS / "beam" / work / "beam.beam"
         if source and not is_newer(target, [source]):
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             build_step(["erlc", "-Werror", "-o", target.parent, source], source.relative_to(ROOT))
 
 
 def build_caf(works):
     headers = sorted(SUPPORT.glob("*.hpp"))
     PEERS.mkdir(parents=True, exist_ok=True)
-    for work in works:
+
+    def build(work):
         source = source_of(work, "caf")
         target = PEERS / f"caf_{work}"
         if source and not is_newer(target, [source, *headers]):
@@ -120,20 +111,17 @@ def build_caf(works):
             build_step(["g++", "-std=c++17", "-O3", "-DNDEBUG", "-Wall", "-Wextra", "-Werror", f"-I{SUPPORT}", source,
                         "-o", target, "-lcaf_core", "-pthread"], source.relative_to(ROOT))
 
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(build, works))
 
-def build_ours(works, folder):
-    """Builds our programs; returns whether there are any."""
-    if not any(source_of(work, "ours") for work in works):
-        print("ours: there are no programs for these works yet", file=sys.stderr)
-        return False
-    if not (ROOT / "CMakePresets.json").is_file():
-        print("ours: not measured, there is no CMakePresets.json", file=sys.stderr)
-        return False
-    print("building", file=sys.stderr, flush=True)
-    build_step(["cmake", "--preset", "release", "-B", folder, "-DOTP_BUILD_BENCH=ON"], "the release preset")
-    build_step(["cmake", "--build", folder, "--target", "benchmarks", "-j", str(os.cpu_count())],
-               "our side (--peers leaves it out)")
-    return True
+
+def build_go(works):
+    PEERS.mkdir(parents=True, exist_ok=True)
+    for work in works:
+        source = source_of(work, "go")
+        target = PEERS / f"go_{work}"
+        if source and not is_newer(target, [source]):
+            build_step(["go", "build", "-o", target, source], source.relative_to(ROOT))
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -145,19 +133,13 @@ def command_of(work, runtime, quick, folder, rows):
         options = (remark(source, "erl") or "").split()
         return ["erl", *options, "-noshell", "-noinput", "-pa", str(PEERS / "beam"), str(PEERS / "beam" / work),
                 "-s", "beam", "run", "quick" if quick else "full", "-s", "erlang", "halt"]
-    if runtime == "caf":
-        command = [str(PEERS / f"caf_{work}")]
+    if runtime in ("caf", "go"):
+        command = [str(PEERS / f"{runtime}_{work}")]
     elif source.name == "otp_bench.cpp":
         command = [str(folder / "bench" / "otp_bench"), *(name for name, row in rows.items() if row.work == work)]
     else:
         command = [str(folder / "bench" / f"bench_{work}")]
     return command + (["--quick"] if quick else [])
-
-
-def environment():
-    """Ours, without what changes the emulator behind the table's back, and without crash dumps."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ERL_")}
-    return kept | {"ERL_CRASH_DUMP_BYTES": "0"}
 
 
 def measure_once(work, runtime, quick, folder, rows):
@@ -176,7 +158,7 @@ def measure_once(work, runtime, quick, folder, rows):
     values = {}
     for row, value, unit in RESULT.findall(run.stdout):
         if row not in rows or rows[row].unit != unit:
-            raise Failure(f"printed '{row}' in '{unit}', which goals.tsv does not have")
+            raise Failure(f"printed '{row}' in '{unit}', which no row of the table has")
         values[row] = float(value)
     if not values:
         raise Failure("printed no RESULT line")
@@ -251,14 +233,15 @@ def evaluate(rows, samples):
     for row in rows:
         found = samples.get(row.row, {})
         medians = {runtime: statistics.median(found[runtime]) if runtime in found else None for runtime in RUNTIMES}
-        ours, beam, caf = (medians[runtime] for runtime in RUNTIMES)
+        ours, beam = medians["ours"], medians["beam"]
         line = {"row": row.row, "work": row.work, "what": row.what, "unit": row.unit}
         for runtime in RUNTIMES:
             line[runtime] = None if runtime not in found else {
                 "median": medians[runtime], "spread_percent": round(spread_percent(found[runtime]), 1),
                 "samples": found[runtime]}
-        line["times_beam"] = row.times_better(ours, beam) if ours and beam else None
-        line["times_caf"] = row.times_better(ours, caf) if ours and caf else None
+        for runtime in PEER_RUNTIMES:
+            peer = medians[runtime]
+            line[f"times_{runtime}"] = row.times_better(ours, peer) if ours and peer else None
         line["goal"] = goal_text(row)
         line["met"] = is_met(row, ours, beam)
         line["stretch_met"] = row.reaches(ours, row.stretch) if ours is not None and row.stretch is not None else None
@@ -271,71 +254,33 @@ def cell(measured):
 
 
 def table(lines):
-    """A Markdown table, its columns padded so that a terminal shows one too."""
-    cells = [["work", "unit", *RUNTIMES.values(), "x BEAM", "x CAF", "goal", "met"]]
+    """A Markdown table, its columns padded so that a terminal shows one too. A runtime without a figure has no column."""
+    shown = [runtime for runtime in RUNTIMES if runtime == "ours" or any(line[runtime] for line in lines)]
+    peers = [runtime for runtime in shown if runtime != "ours"]
+    cells = [["work", "unit", *(RUNTIMES[runtime] for runtime in shown), *(f"x {RUNTIMES[peer]}" for peer in peers),
+              "goal", "met"]]
     for line in lines:
-        times = [f"{line[key]:.1f}" if line[key] else "-" for key in ("times_beam", "times_caf")]
+        times = [f"{line[f'times_{peer}']:.1f}" if line[f"times_{peer}"] else "-" for peer in peers]
         met = {True: "yes", False: "no", None: "-"}[line["met"]] + (", stretch" if line["stretch_met"] else "")
-        measured = [cell(line[runtime]) for runtime in RUNTIMES]
+        measured = [cell(line[runtime]) for runtime in shown]
         cells.append([line["what"], line["unit"].replace("per_s", "1/s"), *measured, *times, line["goal"], met])
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    right = range(2, 7)
-    pad = lambda text, i: text.rjust(widths[i]) if i in right else text.ljust(widths[i])
-    drawn = ["| " + " | ".join(pad(text, i) for i, text in enumerate(row)) + " |" for row in cells]
-    rules = ("-" * (width + 1) + (":" if i in right else "-") for i, width in enumerate(widths))
-    drawn.insert(1, "|" + "|".join(rules) + "|")
-    return "\n".join(drawn) + "\n"
+    return drawn_table(cells, right=range(2, 2 + len(shown) + len(peers)))
 
 
-# --- where and with what ---------------------------------------------------------------------------------------------
-
-
-def output_of(*command):
-    try:
-        return subprocess.run(command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, capture_output=True,
-                              env=environment()).stdout.strip()
-    except OSError:
-        return ""
-
-
-def versions():
-    erlang = output_of("erl", "-noshell", "-noinput", "-eval",
-                       'io:format("Erlang/OTP ~s, erts ~s, ~s", [erlang:system_info(otp_release), '
-                       "erlang:system_info(version), erlang:system_info(emu_flavor)]), halt().")
-    caf = re.search(r"CAF_VERSION (\d+)", pathlib.Path("/usr/include/caf/config.hpp").read_text())
-    number = int(caf[1]) if caf else 0
-    commit = output_of("git", "describe", "--always", "--dirty")
-    return {"ours": commit or "unknown", "beam": erlang,
-            "caf": f"{number // 10000}.{number // 100 % 100}.{number % 100}",
-            "compiler": output_of("g++", "--version").partition("\n")[0]}
-
-
-def machine():
-    cpu = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
-    memory = re.search(r"^MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text(), re.M)
-    return {"cpu": cpu[1] if cpu else "unknown", "cores": os.cpu_count(), "memory_gib": round(int(memory[1]) / 2**20),
-            "kernel": ".".join(os.uname().release.split(".")[:2]), "load_at_start": round(os.getloadavg()[0], 2)}
+def verdict(lines):
+    """What the table's figures say about the goals and about the peers, in two sentences."""
+    judged = [line for line in lines if line["met"] is not None]
+    slower = [f"{line['what']} ({RUNTIMES[peer]}: {line[f'times_{peer}']:.2f})" for line in lines
+              for peer in PEER_RUNTIMES if line[f"times_{peer}"] and line[f"times_{peer}"] * SLOWER < 1]
+    return (f"Goals met: {sum(line['met'] for line in judged)} of {len(judged)}. Slower than a peer by more than 10 %: "
+            + ("; ".join(slower) if slower else "nothing") + ".\n")
 
 
 def description(report):
-    place, version = report["machine"], report["versions"]
     rounds = f"{report['rounds']} round" + ("s" if report["rounds"] > 1 else "")
-    ours = f"Ours: {version['ours']}. " if any(line["ours"] for line in report["rows"]) else ""
-    return (f"{report['date']}, {place['cpu']}, {place['cores']} cores, {place['memory_gib']} GiB, Linux "
-            f"{place['kernel']}, load average {place['load_at_start']} at the start.\n"
-            f"{ours}BEAM: {version['beam']}. CAF: {version['caf']}. {version['compiler']}.\n"
-            f"`{report['command']}`: medians of {rounds}; in brackets the spread, "
+    used = [runtime for runtime in RUNTIMES if any(line[runtime] for line in report["rows"])]
+    return (header(report, used) + f"`{report['command']}`: medians of {rounds}; in brackets the spread, "
             "(largest - smallest) / median.\n")
-
-
-def write_readme(report):
-    page = BENCH / "README.md"
-    text = page.read_text()
-    start, end = text.find(MARKS[0]), text.find(MARKS[1])
-    if start < 0 or end < start:
-        raise Failure(f"bench/README.md lacks the marks '{MARKS[0].strip()}' and '{MARKS[1].strip()}'")
-    start += len(MARKS[0])
-    page.write_text(text[:start] + "\n" + description(report) + "\n" + table(report["rows"]) + "\n" + text[end:])
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -348,57 +293,75 @@ def positive(text):
     return number
 
 
-def parse(works):
+def parse():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short runs and small sizes, 3 rounds")
-    parser.add_argument("--only", metavar="WORK", action="append", choices=works, default=[],
-                        help=f"only this work; may be given more than once: {', '.join(works)}")
+    parser.add_argument("--only", metavar="NAME", action="append", default=[],
+                        help="only this work; may be given more than once")
     parser.add_argument("--rounds", type=positive, metavar="N", help="rounds (default 5, with --quick 3)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write everything measured to FILE")
-    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
+    parser.add_argument("--write", action="store_true",
+                        help="put the table into bench/README.md")
     parser.add_argument("--peers", action="store_true", help="leave our own side out")
-    parser.add_argument("--build", type=pathlib.Path, metavar="DIR", default=ROOT / "build" / "release",
+    parser.add_argument("--folder", type=pathlib.Path, metavar="DIR", default=ROOT / "build" / "release",
                         help="build folder of our side (default build/release)")
     options = parser.parse_args()
     if options.write and options.only:
-        parser.error("--write needs all works, so it does not go with --only")
+        parser.error("--write needs everything, so it does not go with --only")
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no folder {options.json.absolute().parent}")
     options.rounds = options.rounds or (3 if options.quick else 5)
-    options.build = options.build.absolute()
+    options.folder = options.folder.absolute()
     return options
 
 
-def main():
-    rows = read_goals()
-    works = list(dict.fromkeys(row.work for row in rows))
-    options = parse(works)
-    chosen = [work for work in works if not options.only or work in options.only]
+def chosen_of(names, options):
+    """What --only leaves of these names."""
+    for wanted in options.only:
+        if wanted not in names:
+            raise Failure(f"--only {wanted}: there is none; there are: {', '.join(names)}")
+    return [name for name in names if not options.only or name in options.only]
+
+
+def side_by_side(options):
+    """The works of a table, on all runtimes; returns the report."""
+    rows = read_goals("goals.tsv")
+    chosen = chosen_of(list(dict.fromkeys(row.work for row in rows)), options)
     rows = [row for row in rows if row.work in chosen]
 
     build_beam(chosen)
     build_caf(chosen)
-    with_ours = not options.peers and build_ours(chosen, options.build)
-    runtimes = [runtime for runtime in RUNTIMES if runtime != "ours" or with_ours]
+    build_go(chosen)
+    if not options.peers:
+        build_ours(options.folder, "bench_programs")
+    runtimes = [runtime for runtime in RUNTIMES if runtime != "ours" or not options.peers]
 
     place = machine()
-    if place["load_at_start"] > 0.5:
-        print(f"The load average is {place['load_at_start']}: other programs are running, the figures will be off.",
-              file=sys.stderr)
-    samples, failures = measure(chosen, runtimes, options.rounds, options.quick, options.build,
+    samples, failures = measure(chosen, runtimes, options.rounds, options.quick, options.folder,
                                 {row.row: row for row in rows})
-    report = {"date": datetime.date.today().isoformat(), "command": " ".join(["bench/run", *sys.argv[1:]]),
-              "quick": options.quick, "rounds": options.rounds, "machine": place, "versions": versions(),
-              "rows": evaluate(rows, samples), "failures": failures}
+    report = {"machine": place, "versions": versions(), "rounds": options.rounds, "failures": failures,
+              "rows": evaluate(rows, samples)}
+    return report
 
-    print(f"\n{description(report)}\n{table(report['rows'])}")
+
+def shown(report):
+    return f"{description(report)}\n{table(report['rows'])}\n{verdict(report['rows'])}"
+
+
+def main():
+    options = parse()
+    report = side_by_side(options)
+    report["command"] = " ".join(["bench/run", *sys.argv[1:]])
+
+    text = shown(report)
+    print(f"\n{text}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-    if failures:
-        raise Failure("\n".join(failures))
+    if report["failures"]:
+        raise Failure("\n".join(report["failures"]))
     if options.write:
-        write_readme(report)
+        write_part(BENCH / "README.md", "results", text)
 
 
 try:

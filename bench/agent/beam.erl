@@ -1,8 +1,10 @@
 %% Asks an agent, which is a gen_server that runs funs, for a part of its state; and reads the same
-%% from where an agent that is read a lot would publish it, a persistent term.
+%% from where an agent that is read a lot would publish it, a persistent term. By one process, and by two at once.
 -module(beam).
 -behaviour(gen_server).
 -export([run/1, init/1, handle_call/3, handle_cast/2]).
+
+-define(READS, 1_000).  % of each of two readers in a round
 
 run([Mode]) ->
     State = #{retries => 3, limits => lists:duplicate(100, 7)},
@@ -10,9 +12,23 @@ run([Mode]) ->
     bench:per_operation(agent_get, Mode, 1, fun(Rounds) ->
         bench:timed(fun() -> gets(Agent, Rounds) end)
     end),
+    bench:per_operation(agent_get_2, Mode, 2 * ?READS, fun(Rounds) ->
+        two_at_once(fun() -> gets(Agent, Rounds * ?READS) end)
+    end),
     persistent_term:put(config, State),
     bench:per_operation(agent_snapshot, Mode, 1, fun(Rounds) ->
         bench:timed(fun() -> snapshots(Rounds) end)
+    end),
+    bench:per_operation(agent_snapshot_2, Mode, 2 * ?READS, fun(Rounds) ->
+        two_at_once(fun() -> snapshots(Rounds * ?READS) end)
+    end).
+
+%% From the first go to the end of both.
+two_at_once(Reads) ->
+    Readers = [spawn_monitor(fun() -> receive go -> Reads() end end) || _ <- [1, 2]],
+    bench:timed(fun() ->
+        [Reader ! go || {Reader, _} <- Readers],
+        [receive {'DOWN', Monitor, process, _, normal} -> ok end || {_, Monitor} <- Readers]
     end).
 
 gets(_Agent, 0) ->

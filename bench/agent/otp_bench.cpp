@@ -8,6 +8,35 @@ struct settings {
   std::vector<std::int64_t> limits = std::vector<std::int64_t>(100, 7);
 };
 constexpr otp::name<otp::agent<settings>> config{"config"};
+
+void read(benchmark::State& state) {
+  if (otp::get(config, [](const settings& s) { return s.retries; }) != 3) state.SkipWithError("the state is another");
+}
+void read_snapshot(benchmark::State& state) {
+  if (otp::snapshot(config)->retries != 3) state.SkipWithError("the state is another");
+}
+
+/// Two processes read at once, from the first `go` to the end of both.
+void two_at_once(benchmark::State& state, void (*reads)(benchmark::State&)) {
+  struct go {};
+  constexpr int readers = 2;
+  constexpr int count = 1'000;  // of each reader in an iteration
+  bench::in_process(state, [&] {
+    auto agent = otp::agent<settings>::start_link([] { return settings{}; }, {.name = config}).value();
+    for (auto _ : state) {
+      std::vector<otp::pid> started;
+      for (int i = 0; i < readers; ++i)
+        started.push_back(otp::spawn_monitor([&state, reads] {
+                            otp::receive([](go) {});
+                            for (int left = count; left > 0; --left) reads(state);
+                          }).pid);
+      for (otp::pid reader : started) otp::send(reader, go{});
+      for (int i = 0; i < readers; ++i) otp::receive([](const otp::down&) {});
+    }
+    otp::gen_server::stop(agent);
+    state.SetItemsProcessed(state.iterations() * readers * count);
+  });
+}
 }  // namespace
 
 // Asks an agent for a part of its state.
@@ -28,10 +57,15 @@ static void agent_snapshot(benchmark::State& state) {
   bench::in_process(state, [&] {
     auto agent = otp::agent<settings>::start_link([] { return settings{}; }, {.name = config}).value();
     for (auto _ : state) {
-      std::int64_t retries = otp::snapshot(config)->retries;
-      if (retries != 3) state.SkipWithError("the state is another");
+      read_snapshot(state);
     }
     otp::gen_server::stop(agent);
   });
 }
 BENCHMARK(agent_snapshot)->UseRealTime();
+
+static void agent_get_2(benchmark::State& state) { two_at_once(state, read); }
+BENCHMARK(agent_get_2)->UseRealTime();
+
+static void agent_snapshot_2(benchmark::State& state) { two_at_once(state, read_snapshot); }
+BENCHMARK(agent_snapshot_2)->UseRealTime();

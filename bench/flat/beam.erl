@@ -13,21 +13,18 @@
 
 run([Mode]) ->
     ok = logger:set_primary_config(level, none),
-    [_ | Samples] = [milliseconds(1_000) || _ <- lists:seq(1, 6)],
-    bench:result(flat_1k, lists:nth(3, lists:sort(Samples)), ms),
-    Mode =:= full andalso bench:result(flat_100k, milliseconds(100_000), ms).
+    bench:result(flat_1k, bench:median_of(5, 1, fun() -> milliseconds(1_000) end), ms),
+    Mode =:= full andalso bench:result(flat_100k, bench:median_of(1, 0, fun() -> milliseconds(100_000) end), ms).
 
 milliseconds(Size) ->
-    bench:in_process(fun() ->
-        {ok, Supervisor} = bench_tree:start_link(Size, {?MODULE, start_link, [self()]}),
-        Children = reports(Size, []),
-        Elapsed = bench:timed(fun() ->
-            [exit(Child, kill) || Child <- Children],
-            reports(Size, [])
-        end),
-        bench_tree:stop(Supervisor),
-        Elapsed / 1.0e6
-    end).
+    {ok, Supervisor} = bench_tree:start_link(Size, {?MODULE, start_link, [self()]}),
+    Children = reports(Size, []),
+    Elapsed = bench:timed(fun() ->
+        [exit(Child, kill) || Child <- Children],
+        reports(Size, [])
+    end),
+    bench_tree:stop(Supervisor),
+    Elapsed / 1.0e6.
 
 reports(0, Children) ->
     Children;

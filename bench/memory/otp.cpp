@@ -17,7 +17,7 @@ struct counter {
 
 int main(int argc, char** argv) {
   bench::options how = bench::parse(argc, argv);
-  int servers = how.quick ? 100'000 : 1'000'000;
+  int servers = how.pick(1'000'000, 100'000, 1'000);
   otp::runtime rt;
   rt.start();
   otp::exit_reason why = rt.run([&] {

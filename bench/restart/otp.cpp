@@ -3,8 +3,7 @@
 
 namespace {
 
-void latency() {
-  constexpr int trees = 40;
+void latency(int trees) {
   constexpr int crashes = 50;
   std::vector<std::int64_t> samples;
   for (int tree = 0; tree < trees + trees / 4; ++tree) {
@@ -44,7 +43,7 @@ int main(int argc, char** argv) {
   bench::silence quiet;
   otp::runtime rt({.listener = &quiet});
   rt.start();
-  bench::check(rt.run(latency).is_normal(), "the measuring process failed");
-  bench::check(rt.run([&] { rate(how.quick ? 20'000 : 100'000); }).is_normal(), "the measuring process failed");
+  bench::check(rt.run([&] { latency(how.pick(40, 40, 4)); }).is_normal(), "the measuring process failed");
+  bench::check(rt.run([&] { rate(how.pick(100'000, 20'000, 200)); }).is_normal(), "the measuring process failed");
   rt.stop();
 }

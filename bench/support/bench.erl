@@ -3,7 +3,8 @@
 %% Every program is a module `beam` in a folder of its own and exports run([Mode]),
 %% Mode being `quick` or `full`; it runs in a fresh emulator that halts afterwards.
 -module(bench).
--export([per_operation/4, timed/1, in_process/1, await_down/1, resident_bytes/0, result/3]).
+-export([per_operation/4, timed/1, median_of/3, in_process/1, await_down/1]).
+-export([resident_bytes/0, processor_nanoseconds/0, result/3]).
 
 %% Measures Body(Rounds), which does Rounds * Size operations and returns the nanoseconds
 %% they took. The first, growing calls are the warm-up: they load the code, grow the heaps
@@ -27,6 +28,13 @@ timed(Work) ->
     _ = Work(),
     erlang:monotonic_time(nanosecond) - Start.
 
+%% The middle one of what Work returns, called so many times after the warm-ups, each time
+%% in a new process.
+median_of(Times, WarmUps, Work) ->
+    [in_process(Work) || _ <- lists:seq(1, WarmUps)],
+    Samples = [in_process(Work) || _ <- lists:seq(1, Times)],
+    lists:nth(Times div 2 + 1, lists:sort(Samples)).
+
 %% Runs Work in a new process, with an empty heap and mailbox, and returns its value.
 in_process(Work) ->
     {Pid, Monitor} = spawn_monitor(fun() -> exit({value, Work()}) end),
@@ -45,6 +53,16 @@ resident_bytes() ->
     {match, [Kilobytes]} =
         re:run(Status, "VmRSS:\\s+([0-9]+) kB", [{capture, all_but_first, list}]),
     list_to_integer(Kilobytes) * 1024.
+
+%% The processor time that all threads of the emulator have had.
+processor_nanoseconds() ->
+    {ok, Threads} = file:list_dir("/proc/self/task"),
+    lists:sum([thread_nanoseconds(Thread) || Thread <- Threads]).
+
+thread_nanoseconds(Thread) ->
+    {ok, Times} = file:read_file("/proc/self/task/" ++ Thread ++ "/schedstat"),
+    [Nanoseconds | _] = binary:split(Times, <<" ">>),
+    binary_to_integer(Nanoseconds).
 
 result(Row, Value, Unit) ->
     io:format("RESULT ~s ~.1f ~s~n", [Row, float(Value), Unit]).
