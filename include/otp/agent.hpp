@@ -110,6 +110,10 @@ struct agent_publish {
   using reply = void;
 };
 
+/// An agent is what a store for a value should be.
+template <class State>
+inline constexpr bool watched_for_values<agent<State>> = false;
+
 template <class Server>
 struct agent_state_of {};
 template <class State>

@@ -5,6 +5,7 @@
 #include <otp/async_stream.hpp>
 #include <otp/blocking.hpp>
 #include <otp/child_spec.hpp>
+#include <otp/doctor.hpp>
 #include <otp/dynamic_supervisor.hpp>
 #include <otp/event.hpp>
 #include <otp/fault_point.hpp>

@@ -245,6 +245,7 @@ struct process_info {
   duration oldest_message_age{};        ///< of the first message not yet handled
   std::uint64_t messages_in = 0;
   std::uint64_t reductions = 0;  ///< messages handled and continues run
+  duration age{};                ///< since it was spawned, to 0.2 s
   duration time_running{};       ///< sampled with the workers' clock
   std::size_t stack_size = 0;    ///< of the stack it keeps; 0 while it has none
   std::vector<otp::pid> links;

@@ -36,6 +36,7 @@ class supervisor_core final : public process_body {
   std::string_view doing() const noexcept override { return starting_.load() ? "starting a child" : ""; }
   std::string busy_with() const override;
   bool reports_itself() const noexcept override { return true; }
+  process_kind kind() const noexcept override { return process_kind::supervisor; }
   const supervisor_plan& plan() const noexcept { return plan_; }  // for checks
 
  private:

@@ -30,6 +30,7 @@ class waiting_task final : public process_body {
   }
   std::shared_ptr<const std::vector<pid>> callers() const override { return task_ ? task_->callers() : nullptr; }
   bool reports_itself() const noexcept override { return true; }
+  process_kind kind() const noexcept override { return process_kind::task; }
   const std::string_view& type() const noexcept override { return type_; }
 
  private:

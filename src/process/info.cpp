@@ -135,6 +135,11 @@ class view {
 // Whether a fatal exit signal is under way to it that its own state will not turn into a message.
 bool ends_soon(const process& p) { return view(p, nullptr).exiting(); }
 
+duration age_of(runtime_core& core, const process& p) {
+  const std::uint32_t ticks = age_clock(core.sched.coarse_now()) - p.born;
+  return duration(static_cast<nanos>(ticks) << age_clock_shift);
+}
+
 struct question {
   runtime_core& core;
   bool own;
@@ -163,8 +168,9 @@ void describe(process& p, void* argument) {
   if (p.first) a.oldest_message_age = std::chrono::milliseconds(milliseconds(core.sched.coarse_now()) - p.oldest_at);
   a.messages_in = p.messages_in.load();
   a.reductions = p.reductions.load();
+  a.age = age_of(core, p);
   a.time_running = std::chrono::milliseconds(10) * p.running_samples.load();
-  a.stack_size = p.own_stack ? p.own_stack_size : p.home.load() ? core.sched.stacks().stack_size() : 0;
+  a.stack_size = p.own_stack ? p.extra->own_stack_size : p.home.load() ? core.sched.stacks().stack_size() : 0;
   if (!p.extra) return;
   a.label = p.extra->label;
   a.group_leader = p.extra->group_leader;
@@ -225,6 +231,39 @@ std::optional<process_info> info(pid who) {
     if (auto named = core.names_of.find(who.value()); named != core.names_of.end()) q.answer.name = named->second;
   }
   return std::move(q.answer);
+}
+
+std::optional<detail::process_facts> detail::facts_of(pid who) {
+  runtime_core& core = require_runtime("facts");
+  struct look {
+    runtime_core& core;
+    process_facts facts;
+  } l{core, {}};
+  auto fill = [](process& p, void* argument) {
+    auto& [in, f] = *static_cast<look*>(argument);
+    f.parent = pid(p.parent);
+    f.age = age_of(in, p);
+    f.exiting = p.dying || p.exiting;
+    if (p.body) {
+      f.kind = p.body->kind();
+      f.only_stores = p.body->only_stores();
+      f.type = p.body->type();
+    }
+    if (f.kind == process_kind::supervisor) {
+      // Its children would be many.
+      bool above = p.link0 == p.parent;
+      if (!above && p.extra)
+        if (const link_record* link = p.extra->links.find(p.parent)) above = link->unlinking == 0;
+      if (above) f.links.push_back(f.parent);
+      return;
+    }
+    if (p.link0) f.links.push_back(pid(p.link0));
+    if (p.extra)
+      for (auto& [peer, record] : p.extra->links)
+        if (record.unlinking == 0) f.links.push_back(pid(peer));
+  };
+  if (!visit(core, who, fill, &l)) return std::nullopt;
+  return std::move(l.facts);
 }
 
 std::vector<pid> processes() { return all_processes(require_runtime("processes")); }

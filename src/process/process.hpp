@@ -103,6 +103,7 @@ struct process_extra {
   wait_timer* waits = nullptr;
   start_watch* watch = nullptr;  // of a supervisor that waits for a child's start; on its stack
   pid group_leader;
+  std::size_t own_stack_size = 0;       // of a process with `own_stack`
   process_extra* next_spare = nullptr;  // of the worker that keeps it
 };
 /// From the worker's spare ones, or new; and back.
@@ -136,10 +137,10 @@ struct process : runnable {
   std::uint8_t thrown = 0;           // how often the fate was thrown at a wait
   std::atomic<bool> alarmed{false};  // the mailbox alarm was reported
   bool linked_at_spawn = false;
-  bool reported = false;  // its crash was told already
-  bool scanning = false;  // receive: conditions look through the queue, outside of a section
-  std::uint32_t own_stack_size = 0;
-  std::atomic<std::uint32_t> running_samples{0};            // looks of the watchdog, 10 ms apart, that found it running
+  bool reported = false;                          // its crash was told already
+  bool scanning = false;                          // receive: conditions look through the queue, outside of a section
+  std::uint32_t born = 0;                         // age_clock() at the spawn
+  std::atomic<std::uint32_t> running_samples{0};  // looks of the watchdog, 10 ms apart, that found it running
   std::atomic<const std::string_view*> type_name{nullptr};  // of the body, for reports by others
 
   envelope* first = nullptr;  // taken from the inbox, not yet handled, in order of arrival
@@ -175,6 +176,10 @@ struct process : runnable {
     return *extra;
   }
 };
+
+/// The clock of the ages of processes: it goes round in 18 years.
+constexpr int age_clock_shift = 27;  // a tick is 0.13 s
+constexpr std::uint32_t age_clock(nanos t) noexcept { return static_cast<std::uint32_t>(t >> age_clock_shift); }
 
 /// The watch of a supervisor that waits for a child's start; null otherwise.
 inline start_watch* watch_of(const process& p) noexcept { return p.extra ? p.extra->watch : nullptr; }

@@ -42,6 +42,7 @@ void free_extra(process_extra* extra) noexcept {
   extra->last_timer_at = -1;
   extra->timers_on = 0;
   extra->group_leader = {};
+  extra->own_stack_size = 0;
   extra->next_spare = mine->spare_extras;
   mine->spare_extras = extra;
   ++mine->spare_extra_count;

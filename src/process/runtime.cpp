@@ -193,7 +193,7 @@ exit_reason runtime::run_to_end(unique_function body, const std::string_view& ty
   core_->awaited_bits.store(~std::uint64_t{0});
   pid who;
   try {
-    who = spawn_body(*core_, nullptr, make_function_body(std::move(body), type), {}).pid;
+    who = spawn_body(*core_, nullptr, make_function_body(std::move(body), type, process_kind::root), {}).pid;
     core_->awaited_ends.emplace(who.value(), exit_reason(exit_reason::kind::ignore));
   } catch (...) {
     mark();

@@ -267,7 +267,8 @@ inline void runtime_core::count(counter which, std::uint64_t by) noexcept {
 /// Starts a process around `body`. `parent` may be null (from outside).
 spawned spawn_body(runtime_core&, process* parent, std::unique_ptr<process_body>, const spawn_options&);
 std::unique_ptr<process_body> make_function_body(unique_function,
-                                                 const std::string_view& type = type_name<unique_function>);
+                                                 const std::string_view& type = type_name<unique_function>,
+                                                 process_kind kind = process_kind::function);
 void step(runnable&, worker&);
 /// Whether step() would only resume its stack. For who has its ready right.
 bool goes_on(const runnable&) noexcept;

@@ -23,7 +23,8 @@ namespace {
 
 class function_body final : public process_body {
  public:
-  function_body(unique_function f, const std::string_view& type) : function_(std::move(f)), type_(type) {}
+  function_body(unique_function f, const std::string_view& type, process_kind kind = process_kind::function)
+      : function_(std::move(f)), type_(type), kind_(kind) {}
   static void* operator new(std::size_t size) { return envelope_memory(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { free_envelope_memory(memory, size); }
   bool start() override { return hibernates(); }
@@ -33,6 +34,7 @@ class function_body final : public process_body {
     if (!hibernates()) end_with(reason::normal);
   }
   const std::string_view& type() const noexcept override { return type_; }
+  process_kind kind() const noexcept override { return kind_; }
 
  private:
   // Runs the function. True: it left for another one, which waits for a message.
@@ -50,6 +52,7 @@ class function_body final : public process_body {
 
   unique_function function_;
   const std::string_view& type_;
+  const process_kind kind_;
 };
 
 void check_options(const spawn_options& o) {
@@ -269,7 +272,7 @@ void step(runnable& r, worker& w) {
   if (p.attention.load(std::memory_order_acquire) == attention::fence) return;  // abandoned while it was queued
   if (p.own_stack && !p.stk) {
     try {
-      core.sched.give_own_stack(p, p.own_stack_size, own_stack_main, &p);
+      core.sched.give_own_stack(p, p.extra->own_stack_size, own_stack_main, &p);
     } catch (const std::exception& e) {
       p.started = true;
       finish(core, p, exit_reason(exit_reason::kind::system_limit, e.what()), true);
@@ -339,6 +342,10 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
       extra.reset(make_extra());
       extra->label = options.label;
     }
+    if (options.stack_size != 0) {
+      if (!extra) extra.reset(make_extra());
+      extra->own_stack_size = options.stack_size;
+    }
     if (options.monitor && parent) {
       made.monitor = ref(parent->self(), core.new_reference());
       body->watched(made.monitor);
@@ -392,7 +399,7 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   p->trap_exit.store(options.trap_exit, std::memory_order_relaxed);
   p->priority.store(static_cast<priority_class>(options.priority), std::memory_order_relaxed);
   p->own_stack = options.stack_size != 0;
-  p->own_stack_size = options.stack_size;
+  p->born = age_clock(inside ? w->cached_now : core.sched.coarse_now());
   core.count(counter::spawned);
   if (core.explorer) [[unlikely]]
     core.explorer->spawned(*p);
@@ -401,8 +408,8 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   return made;
 }
 
-std::unique_ptr<process_body> make_function_body(unique_function f, const std::string_view& type) {
-  return std::make_unique<function_body>(std::move(f), type);
+std::unique_ptr<process_body> make_function_body(unique_function f, const std::string_view& type, process_kind kind) {
+  return std::make_unique<function_body>(std::move(f), type, kind);
 }
 
 void hibernate_into(unique_function resume) {

@@ -103,25 +103,25 @@ void session::play(const std::function<void()>& what) {
   struct end_session {
     ~end_session() { current = nullptr; }
   } guard;
-  body = spawn_body(*core, nullptr, make_function_body(unique_function([&] {
-           struct end_of_body {
-             testing::engine* e;
-             ~end_of_body() {
-               if (e) e->forget_invariants();  // they may read what belonged to the body
-             }
-           } end{engine};
-           try {
-             what();
-           } catch (const unwind&) {
-             throw;
-           } catch (const hibernation&) {
-             throw;
-           } catch (...) {
-             error = std::current_exception();
-           }
-         })),
-                    {})
-             .pid;
+  auto first = [&] {
+    struct end_of_body {
+      testing::engine* e;
+      ~end_of_body() {
+        if (e) e->forget_invariants();  // they may read what belonged to the body
+      }
+    } end{engine};
+    try {
+      what();
+    } catch (const unwind&) {
+      throw;
+    } catch (const hibernation&) {
+      throw;
+    } catch (...) {
+      error = std::current_exception();
+    }
+  };
+  auto function = make_function_body(unique_function(first), type_name<unique_function>, process_kind::root);
+  body = spawn_body(*core, nullptr, std::move(function), {}).pid;
   if (engine) engine->spare(body);
   auto body_over = [](void* a) { return !static_cast<session*>(a)->core->table.find(static_cast<session*>(a)->body); };
   if (!core->sched.run_seeded(body_over, this) && !(engine && engine->failed())) waiting = waiting_processes(*core);

@@ -15,6 +15,15 @@ namespace otp::detail {
 /// Tells the starter how a start ended. Shared by starter and process.
 class start_ticket;
 
+/// What a process is to who judges it from outside: otp::doctor.
+enum class process_kind : std::uint8_t {
+  function,
+  root,  ///< somebody outside waits for its end, or it is the library's own
+  server,
+  supervisor,
+  task,
+};
+
 class process_body {
  public:
   virtual ~process_body() = default;
@@ -34,6 +43,10 @@ class process_body {
   virtual start_ticket* release_ticket() noexcept { return nullptr; }
   /// Its name in reports; the view itself must live as long as the program.
   virtual const std::string_view& type() const noexcept = 0;
+  /// Read by other threads, as the next.
+  virtual process_kind kind() const noexcept { return process_kind::function; }
+  /// Whether its messages have shown nothing but a value that is stored and given back.
+  virtual bool only_stores() const noexcept { return false; }
   /// What it is doing, for reports: the handler's message type. Read by other threads: static text only.
   virtual std::string_view doing() const noexcept { return {}; }
   /// What it is about, for the report of an abandonment; called as given_up() is.
@@ -127,6 +140,17 @@ std::string describe(pid process);
 bool spawned_with_link() noexcept;
 /// Whether an exit signal of that process will reach the caller: the link is there and has not broken.
 bool linked_with(pid process) noexcept;
+struct process_facts {
+  process_kind kind{};
+  bool exiting = false;
+  bool only_stores = false;
+  pid parent{};
+  duration age{};
+  std::string_view type{};   // static text
+  std::vector<pid> links{};  // of a supervisor only the one to its parent
+};
+/// What otp::doctor looks at: cheaper than info(). None if it is dead.
+std::optional<process_facts> facts_of(pid process);
 /// Declares a process dead that does not react to its kill; `cause` goes to the report of the runtime's stop. False: it
 /// cannot be done now, because the process runs a destructor inside the runtime.
 bool abandon_process(pid process, std::string_view cause);

@@ -97,6 +97,15 @@ struct other_format_status {
 struct other_handle_continue {
   int handle_continue;
 };
+struct other_handle_info {
+  int handle_info;
+};
+struct other_handle_cast {
+  int handle_cast;
+};
+struct other_init {
+  int init;
+};
 template <class Server, class Other>
 struct both : Server, Other {};
 template <class Server>
@@ -120,6 +129,22 @@ constexpr bool names_handle_continue() {
   else
     return !requires { &both<Server, other_handle_continue>::handle_continue; };
 }
+/// A server that could be nothing but a store for a value: it takes messages that may carry one, starts as it is
+/// constructed, and does nothing by itself. A final class cannot be asked.
+template <class Server>
+constexpr bool could_be_store() {
+  if constexpr (!std::is_class_v<Server> || std::is_final_v<Server> || state_machine<Server> ||
+                !watched_for_values<Server>)
+    return false;
+  else
+    return requires { &both<Server, other_handle_info>::handle_info; } &&
+           requires { &both<Server, other_init>::init; } && requires { &both<Server, other_terminate>::terminate; } &&
+           requires { &both<Server, other_handle_continue>::handle_continue; } &&
+           !(requires { &Server::handle_call; } && requires { &both<Server, other_handle_cast>::handle_cast; });
+}
+template <class Server>
+inline stored_value_evidence evidence_of;
+
 template <class Server>
 concept has_terminate = requires(Server& s, const exit_reason& why) { s.terminate(why); };
 template <class Server>
@@ -287,6 +312,7 @@ void run_cast(turn& t, void* server, envelope* e) {
     run_machine_cast<Server, Message>(t, server, e);
   } else {
     auto* typed = static_cast<cast_envelope<Server, Message, &run_cast<Server, Message>>*>(e);
+    if constexpr (could_be_store<Server>()) evidence_of<Server>.told(server, typed->value);
     run_handler(t,
                 [&]() -> decltype(auto) { return static_cast<Server*>(server)->handle_cast(std::move(typed->value)); });
   }
@@ -336,6 +362,8 @@ void run_handle_call(turn& t, void* server, envelope* e) {
   constexpr bool shared = handles_call_from<Server, Request>;
   auto* r = static_cast<call_envelope<Server, Request>*>(e);
   auto& s = *static_cast<Server*>(server);
+  constexpr bool watched = could_be_store<Server>();
+  if constexpr (watched && shared) evidence_of<Server>.refute();
   auto call = [&]() -> decltype(auto) {
     if constexpr (shared) {
       clear_edge(*r);  // the caller waits for whoever holds the `from`, not for this handler
@@ -346,9 +374,11 @@ void run_handle_call(turn& t, void* server, envelope* e) {
   };
   using returned = decltype(call());
   if constexpr (std::is_void_v<returned>) {
+    if constexpr (watched) evidence_of<Server>.told(server, r->request);
     call();
     if constexpr (!shared) t.answer<false>(r, std::monostate{});
   } else if constexpr (says_more<std::remove_cvref_t<returned>>) {
+    if constexpr (watched) evidence_of<Server>.refute();
     call_result<reply_type> result = call();
     bool stops = result.step().action == step_result::what::stop;
     t.set_step(std::move(result.step()));
@@ -357,6 +387,11 @@ void run_handle_call(turn& t, void* server, envelope* e) {
       t.answer_at_end(r, std::move(*result.reply()));
     else
       t.answer<shared>(r, std::move(*result.reply()));
+  } else if constexpr (watched) {
+    if constexpr (!std::is_empty_v<Request>) evidence_of<Server>.refute();
+    auto&& value = call();
+    evidence_of<Server>.answered(server, std::as_const(value));
+    t.answer<shared>(r, std::forward<decltype(value)>(value));
   } else {
     t.answer<shared>(r, call());
   }
@@ -404,6 +439,12 @@ inline const server_type server_type_record{
         return nullptr;
     }(),
     .any_info_owns = owns_any_info<Server>,
+    .stored = []() -> const stored_value_evidence* {
+      if constexpr (could_be_store<Server>())
+        return &evidence_of<Server>;
+      else
+        return nullptr;
+    }(),
 };
 
 /// What behaviours that are servers differ in: here those of a gen_server.
@@ -445,7 +486,10 @@ class server_body final : public server_traits<Server>::core {
   }
   ~server_body() override {
     if (holds_ == holds::arguments) delete arguments_;
-    if (holds_ == holds::server) object()->~object_type();
+    if (holds_ == holds::server) {
+      if constexpr (could_be_store<Server>()) evidence_of<Server>.gone(object());
+      object()->~object_type();
+    }
   }
 
  private:

@@ -11,6 +11,7 @@
 //            (process::handling), or outstanding_.
 #pragma once
 #include <otp/detail/behaviour.hpp>
+#include <otp/detail/stored_value.hpp>
 #include <otp/event.hpp>
 #include <otp/server_name.hpp>
 
@@ -77,6 +78,7 @@ struct server_type {
   std::string (*state)(const void* server);                 // or null
   void (*format_status)(void* server, server_status&);      // or null
   bool any_info_owns = false;                               // it is handle_info(message): takes the envelope over
+  const stored_value_evidence* stored = nullptr;            // of types that could be nothing but a store
 };
 
 /// The type of an envelope that names its handler: what `kind` cast and request envelopes have.
@@ -187,6 +189,8 @@ class server_core : public process_body {
   const std::string_view& type() const noexcept final { return type_.name; }
   std::string_view doing() const noexcept final;
   bool reports_itself() const noexcept final { return true; }
+  process_kind kind() const noexcept final { return process_kind::server; }
+  bool only_stores() const noexcept final { return type_.stored && type_.stored->shown(); }
 
   otp::pid parent() const noexcept { return parent_; }
 

@@ -28,6 +28,7 @@ class task_core : public process_body {
   void watched(ref monitor) noexcept final { reply_ = monitor; }
   std::shared_ptr<const std::vector<pid>> callers() const final;
   bool reports_itself() const noexcept final { return true; }
+  process_kind kind() const noexcept final { return process_kind::task; }
   /// Runs the function in the calling process, which ends with what comes of it.
   void perform();
 
