@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 
+import compile_cost
+import growth
 from place import BENCH, PEERS, ROOT, SUPPORT, Failure, build_ours, build_step, environment, header, machine, versions
 from place import drawn_table, write_part
 
@@ -296,13 +298,17 @@ def positive(text):
 def parse():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--growth", action="store_true", help="how our cost grows with the size: tables and plots")
+    part.add_argument("--latency", action="store_true", help="the tail: calls and timers under load, beside the BEAM")
+    part.add_argument("--build", action="store_true", help="what a user's file costs to compile, beside CAF")
     parser.add_argument("--quick", action="store_true", help="short runs and small sizes, 3 rounds")
     parser.add_argument("--only", metavar="NAME", action="append", default=[],
-                        help="only this work; may be given more than once")
+                        help="only this work, or curve with --growth, or source with --build; may be given repeatedly")
     parser.add_argument("--rounds", type=positive, metavar="N", help="rounds (default 5, with --quick 3)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write everything measured to FILE")
     parser.add_argument("--write", action="store_true",
-                        help="put the table into bench/README.md")
+                        help="put the table into bench/README.md, the other parts into docs/performance.md")
     parser.add_argument("--peers", action="store_true", help="leave our own side out")
     parser.add_argument("--folder", type=pathlib.Path, metavar="DIR", default=ROOT / "build" / "release",
                         help="build folder of our side (default build/release)")
@@ -326,7 +332,7 @@ def chosen_of(names, options):
 
 def side_by_side(options):
     """The works of a table, on all runtimes; returns the report."""
-    rows = read_goals("goals.tsv")
+    rows = read_goals("latency.tsv" if options.latency else "goals.tsv")
     chosen = chosen_of(list(dict.fromkeys(row.work for row in rows)), options)
     rows = [row for row in rows if row.work in chosen]
 
@@ -351,17 +357,29 @@ def shown(report):
 
 def main():
     options = parse()
-    report = side_by_side(options)
+    page, part, text_of = ROOT / "docs" / "performance.md", None, None
+    if options.growth:
+        part, text_of = "growth", growth.page
+        report = growth.measure(chosen_of(list(growth.CURVES), options), options)
+    elif options.build:
+        part, text_of = "build", compile_cost.page
+        report = compile_cost.measure(chosen_of(list(compile_cost.SOURCES), options), options)
+    else:
+        page, part = (page, "latency") if options.latency else (BENCH / "README.md", "results")
+        text_of = shown
+        report = side_by_side(options)
     report["command"] = " ".join(["bench/run", *sys.argv[1:]])
 
-    text = shown(report)
+    text = text_of(report)
     print(f"\n{text}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if report["failures"]:
         raise Failure("\n".join(report["failures"]))
     if options.write:
-        write_part(BENCH / "README.md", "results", text)
+        if options.growth:
+            growth.write_plots(report)
+        write_part(page, part, text)
 
 
 try:
