@@ -294,16 +294,17 @@ void stop(const Address& who, exit_reason why = {}, duration timeout = infinity)
 }
 void stop(pid who, exit_reason why = {}, duration timeout = infinity);
 
-/// Makes the calling process, started by proc_lib, the server of this state. Never returns. Errors: exits the caller if
-/// proc_lib did not start it, or it does not hold the name in the options.
+/// Makes the calling process, started by proc_lib, the server of this state. `first` may add what init could: an idle
+/// timeout, hibernation, a continue. Never returns. Errors: exits the caller if proc_lib did not start it, or it does
+/// not hold the name in the options.
 template <class Server>
   requires detail::well_formed_server<Server>
-[[noreturn]] void enter_loop(Server state, start_options options = {}) {
-  detail::enter_server_loop<Server>(std::move(state), std::move(options));
+[[noreturn]] void enter_loop(Server state, start_options options = {}, handler_result first = noreply()) {
+  detail::enter_server_loop<Server>(std::move(state), std::move(options), std::move(first.step()));
 }
 template <class Server>
   requires(!detail::well_formed_server<Server>)
-detail::server_problem<Server> enter_loop(const Server&, start_options = {});
+detail::server_problem<Server> enter_loop(const Server&, start_options = {}, handler_result = noreply());
 
 }  // namespace gen_server
 

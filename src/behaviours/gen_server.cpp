@@ -22,11 +22,14 @@ struct hibernate_due {
   std::uint64_t number;
 };
 
-// A stop that is thrown counts as returned, as in OTP: it may come from deep down.
+// A result that is thrown counts as returned, as in OTP: it may come from deep down. Here those that any handler may
+// return; one of its own type is caught where it is known, by thrown_or_returned().
 void call_handler(turn& t, runner run, void* server, envelope* e) {
   try {
     run(t, server, e);
   } catch (stop_step& thrown) {
+    t.step.emplace(std::move(thrown.step));
+  } catch (noreply_step& thrown) {
     t.step.emplace(std::move(thrown.step));
   }
 }
@@ -278,9 +281,8 @@ void server_core::end_run(turn& t, const envelope_type& type, envelope* left, bo
 }
 
 bool server_core::is_parent_exit(const envelope& e) const noexcept {
-  if (e.type != &value_envelope<exit_signal>::type_of) return false;
-  pid from = static_cast<const value_envelope<exit_signal>&>(e).value.from;
-  return !from || from == parent_;  // of no process: the runtime, which is everybody's parent in the end, stops
+  return e.type == &value_envelope<exit_signal>::type_of &&
+         ordered_by_parent(static_cast<const value_envelope<exit_signal>&>(e).value, parent_);
 }
 
 void server_core::run_info(envelope* e) {
@@ -727,17 +729,17 @@ void server_core::loop() {
         rare_->self = self();
         check_debug_options();
       }
-      begin({});
+      begin(init());
       for (;;) {
-        if (has_work())
-          work();
-        else
-          receive(next_envelope(infinity));
         if (being_ended()) return;
         if (auto asked = asked_to_end()) {
           why = std::move(*asked);
           return;
         }
+        if (has_work())
+          work();
+        else
+          receive(next_envelope(infinity));
       }
     });
     if (failed) why = std::move(*failed);

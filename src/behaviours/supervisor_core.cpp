@@ -62,7 +62,7 @@ void supervisor_core::receive(envelope* e) {
   }
   if (e->type == &value_envelope<exit_signal>::type_of) {
     auto& signal = static_cast<value_envelope<exit_signal>*>(e)->value;
-    bool order = !signal.from || signal.from == parent_;
+    bool order = ordered_by_parent(signal, parent_);
     child_record* c = order || !children_ ? nullptr : children_->find(signal.from);
     bool awaited = c && (c->is == child_record::state::stopping || (busy() && in_group(*c)));
     if (c && waits && !awaited) return hold(e);
@@ -108,7 +108,7 @@ void supervisor_core::take(envelope* e) {
 }
 
 void supervisor_core::take_exit(const exit_signal& signal) {
-  if (!signal.from || signal.from == parent_) return order_end(signal.reason);
+  if (ordered_by_parent(signal, parent_)) return order_end(signal.reason);
   child_record* c = children_ ? children_->find(signal.from) : nullptr;
   if (!c) return;                        // not a child: nothing of the supervisor's
   if (linked_with(signal.from)) return;  // a live child called otp::exit on its supervisor
@@ -279,9 +279,8 @@ supervisor_reply supervisor_core::start_child(supervisor_request& r) {
   }
   if (!by_process())
     if (child_record* c = children_->find(r.spec.id()))
-      return failed(c->is == child_record::state::undefined
-                        ? exit_reason(reason::already_present)
-                        : exit_reason::of_pid(exit_reason::kind::already_started, c->process));
+      return failed(c->has_process() ? exit_reason::of_pid(exit_reason::kind::already_started, c->process)
+                                     : exit_reason(reason::already_present));
   child_record& c = children_->append(std::move(r.spec), simple ? std::move(r.extra) : plan_.extra);
   auto started = start_one(c);
   if (being_ended() || started) return outcome_of(std::move(started));

@@ -199,6 +199,10 @@ bool abandon_process(pid who, std::string_view cause) {
   return abandon(require_runtime("abandon"), who, reason::killed, cause, patience);
 }
 
+bool ordered_by_parent(const exit_signal& signal, pid parent) noexcept {
+  return signal.from ? signal.from == parent : stop_deadline() != never;
+}
+
 std::int64_t stop_deadline() noexcept {
   runtime_core* core = runtime_core::current();
   return core ? core->stop_deadline.load() : never;

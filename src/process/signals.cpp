@@ -445,7 +445,9 @@ void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
   if (planted(bug::kill_travels) && by_link && why == reason::killed) forced = true;
   if (p.trap_exit.load(std::memory_order_relaxed) && !forced) {
     e->type = &exit_envelope::type_of;
-    if (start_watch* watch = watch_of(p); watch && (!from || from == watch->parent)) note_end_asked(p, true);
+    // As ordered_by_parent(), for whoever takes the signals in.
+    if (start_watch* watch = watch_of(p); watch && (from ? from == watch->parent : core.stop_deadline.load() != never))
+      note_end_asked(p, true);
     return accept_signal(core, p, e);
   }
   bool own_normal = !by_link && from == p.self();

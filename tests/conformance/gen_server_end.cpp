@@ -212,6 +212,39 @@ TEST(gen_server_end, exits_of_others_than_the_parent_are_messages_to_a_trapping_
   });
 }
 
+// The exit signal of a timer, or of a thread outside, was taken for the parent's order to end.
+// covers: GS-084
+TEST(gen_server_end, an_exit_signal_of_no_process_is_a_message_to_a_trapping_server) {
+  using strings = std::vector<std::string>;
+  for_seeds(20, [] {
+    for (bool linked : {false, true}) {
+      otp::start_options options{.spawn = {.trap_exit = true}};
+      auto m = linked ? gen_server::start_link<mortal>(options, otp::self()).value()
+                      : gen_server::start<mortal>(options, otp::self()).value();
+      otp::exit_after(1s, m, shutdown);
+      otp::exit_after(2s, m, normal);
+      otp::sleep(3s);
+      EXPECT_EQ(otp::call(m, mortal::seen{}), (strings{"exit shutdown", "exit normal"}));
+      // It does not end one that is suspended either.
+      otp::sys::suspend(m);
+      otp::exit_after(1s, m, "timer");
+      otp::sleep(2s);
+      otp::sys::resume(m);
+      EXPECT_EQ(otp::call(m, mortal::seen{}).back(), "exit \"timer\"");
+      gen_server::stop(m);
+      EXPECT_EQ(next<terminated>().why, normal);
+    }
+  });
+  recorder quiet;
+  otp::runtime rt({.workers = 2, .listener = &quiet});
+  rt.start();
+  otp::server<mortal> m;
+  EXPECT_EQ(rt.run([&] { m = gen_server::start<mortal>({.spawn = {.trap_exit = true}}, otp::pid()).value(); }), normal);
+  rt.exit(m, "a thread");
+  EXPECT_EQ(rt.call(m, mortal::seen{}), strings{"exit \"a thread\""});
+  EXPECT_TRUE(rt.stop().clean());
+}
+
 // covers: GS-088
 TEST(gen_server_end, terminate_may_be_missing_or_return_anything) {
   struct chatty {

@@ -224,6 +224,32 @@ TEST(gen_server_many, a_server_by_entering_hibernates_fails_and_is_killed_like_a
   });
 }
 
+// It could not ask for what init can.
+// covers: GS-113
+TEST(gen_server_many, a_server_by_entering_may_begin_with_a_continue_a_timeout_or_hibernation) {
+  for_seeds(10, [] {
+    auto enter = [](auto first) {
+      return otp::server<collector>(otp::proc_lib::start([first] {
+                                      otp::proc_lib::init_ack();
+                                      gen_server::enter_loop(collector{}, {}, first());
+                                    })
+                                        .value()
+                                        .process);
+    };
+    auto goes_on = enter([] { return otp::noreply().then_continue(note{"begin"}); });
+    EXPECT_EQ(otp::call(goes_on, collector::get{}), strings{"continue begin"});
+    auto idle = enter([] { return otp::noreply().timeout_after(1s); });
+    auto asleep = enter([] { return otp::noreply().hibernate(); });
+    EXPECT_TRUE(otp::sys::get_status(asleep).hibernating);
+    otp::sleep(2s);
+    EXPECT_EQ(otp::call(idle, collector::get{}), strings{"timeout"});
+    EXPECT_EQ(otp::call(asleep, collector::get{}), strings{});
+    auto stops = otp::monitor(enter([] { return otp::stop("at once"); }));
+    otp::exit_reason why = reason_of(stops);
+    EXPECT_TRUE(why == otp::exit_reason("at once") || why == noproc) << why.to_string();
+  });
+}
+
 // covers: GS-114
 TEST(gen_server_many, entering_without_proc_lib_or_under_a_name_of_somebody_else_exits) {
   for_seeds(10, [] {

@@ -270,6 +270,62 @@ TEST(gen_server_returns, a_stop_that_is_thrown_is_a_stop) {
   });
 }
 
+/// Throws what it could return.
+struct thrower {
+  enum class what { reply, reply_continue, noreply, plain_noreply, stop_reply };
+  struct ask {
+    using reply = int;
+    what how;
+  };
+  struct seen {
+    using reply = std::vector<std::string>;
+  };
+  using messages = otp::messages<what>;
+  explicit thrower(otp::pid o) : owner(o) {}
+  otp::call_result<int> handle_call(const ask& a, otp::from<int> f) {
+    switch (a.how) {
+      case what::reply: throw otp::call_result<int>(otp::reply(1));
+      case what::reply_continue: throw otp::call_result<int>(otp::reply(2).then_continue(work{2}));
+      case what::noreply: kept = std::move(f); throw otp::call_result<int>(otp::noreply().then_continue(work{3}));
+      case what::plain_noreply: kept = std::move(f); throw otp::noreply().then_continue(work{4});
+      case what::stop_reply: break;
+    }
+    throw otp::call_result<int>(otp::stop("stopped").reply(5));
+  }
+  std::vector<std::string> handle_call(seen) { return log; }
+  otp::handler_result handle_cast(what) { throw otp::handler_result(otp::noreply().then_continue(work{6})); }
+  otp::handler_result handle_info(what) { throw otp::noreply().then_continue(work{7}); }
+  otp::handler_result handle_continue(work w) {
+    log.push_back("work " + std::to_string(w.number));
+    if (w.number == 3 || w.number == 4) kept.reply(w.number);
+    throw otp::handler_result(otp::noreply());
+  }
+  void terminate(const otp::exit_reason& why) { otp::send(owner, ended{why}); }
+  otp::pid owner;
+  otp::from<int> kept;
+  std::vector<std::string> log;
+};
+
+// Only a stop was; any other ended the server as an error of that type.
+// covers: GS-042 GS-043 GS-050 GS-060
+TEST(gen_server_returns, whatever_a_handler_may_return_may_be_thrown) {
+  for_seeds(20, [] {
+    using what = thrower::what;
+    auto t = gen_server::start_monitor<thrower>({}, otp::self()).value();
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::reply}), 1);
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::reply_continue}), 2);
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::noreply}), 3);
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::plain_noreply}), 4);
+    otp::cast(t.server, what::reply);
+    otp::send(t.server.pid(), what::reply);
+    EXPECT_EQ(otp::call(t.server, thrower::seen{}),
+              (std::vector<std::string>{"work 2", "work 3", "work 4", "work 6", "work 7"}));
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::stop_reply}), 5);
+    EXPECT_EQ(next<ended>().why, otp::exit_reason("stopped"));
+    EXPECT_EQ(reason_of(t.monitor), otp::exit_reason("stopped"));
+  });
+}
+
 // A handler's result is fixed by its type: tests/compile_fail/gen_server_result.cpp shows the refusal of another.
 // no meaning: GS-051 (docs/decisions/0002-rows-without-meaning.md)
 
@@ -292,8 +348,8 @@ TEST(gen_server_returns, an_exception_ends_the_server_with_itself_an_exit_with_i
   });
 }
 
-// A reply from handle_cast, handle_info or handle_continue does not compile:
-// tests/compile_fail/gen_server_result.cpp no meaning: GS-054 (docs/decisions/0002-rows-without-meaning.md)
+// A reply from handle_cast, handle_info or handle_continue does not compile: tests/compile_fail/gen_server_result.cpp.
+// no meaning: GS-054 (docs/decisions/0002-rows-without-meaning.md)
 
 // covers: GS-055
 TEST(gen_server_returns, an_invalid_timeout_makes_the_whole_result_invalid) {

@@ -1,6 +1,8 @@
 // Stopping: children one after the other, each by its own setting, and what does not stop a supervisor.
 #include "conformance/supervisor_support.hpp"
 
+#include <otp/blocking.hpp>
+
 using namespace conformance;
 
 namespace {
@@ -178,6 +180,40 @@ TEST(supervisor_stop, exit_signals_of_others_do_not_stop_it_but_a_kill_does) {
     EXPECT_EQ(reason_of(child), killed);
     EXPECT_EQ(reason_of(above), killed);
   });
+}
+
+// The exit signal of a timer, or of a thread outside, was taken for the parent's order to end.
+// covers: SUP-066
+TEST(supervisor_stop, an_exit_signal_of_no_process_does_not_stop_it) {
+  supervised(20, [] {
+    journal log;
+    auto sup = otp::supervisor::start_link({.strategy = otp::one_for_one, .children = {unit_spec(log, "a")}}).value();
+    for (const otp::exit_reason& why : {otp::exit_reason(shutdown), otp::exit_reason(normal), otp::exit_reason("odd")})
+      otp::exit_after(1s, sup, why);
+    otp::sleep(2s);
+    EXPECT_EQ(otp::supervisor::count_children(sup).active, 1U);
+    // Nor the start of a child that is under way.
+    struct slow {
+      slow() { otp::sleep(10s); }
+    };
+    otp::exit_after(1s, sup, shutdown);
+    EXPECT_TRUE(otp::supervisor::start_child(sup, otp::child<slow>()));
+    EXPECT_EQ(log.take(), strings{"+a"});
+    otp::exit(sup, shutdown);  // its parent does
+    EXPECT_EQ(exit_from(sup), shutdown);
+    EXPECT_EQ(log.take(), strings{"-a shutdown"});
+  });
+  recorder quiet;
+  otp::runtime rt({.workers = 2, .listener = &quiet});
+  rt.start();
+  journal log;
+  EXPECT_EQ(rt.run([&] {
+    auto sup = otp::supervisor::start_link({.strategy = otp::one_for_one, .children = {unit_spec(log, "a")}}).value();
+    otp::blocking([&] { rt.exit(sup, shutdown); });
+    EXPECT_EQ(otp::supervisor::count_children(sup).active, 1U);
+  }),
+            normal);
+  EXPECT_TRUE(rt.stop().clean());
 }
 
 // covers: SUP-068

@@ -154,6 +154,9 @@ std::optional<process_facts> facts_of(pid process);
 /// Declares a process dead that does not react to its kill; `cause` goes to the report of the runtime's stop. False: it
 /// cannot be done now, because the process runs a destructor inside the runtime.
 bool abandon_process(pid process, std::string_view cause);
+/// Whether an exit signal is its parent's order to end. The runtime that stops is everybody's parent; its signals come
+/// from no process, as do those of timers and of threads outside, which are nobody's orders.
+bool ordered_by_parent(const exit_signal& signal, pid parent) noexcept;
 /// While the runtime is being stopped, the moment at which its budget ends; otherwise INT64_MAX. Nanoseconds of the
 /// runtime's clock.
 std::int64_t stop_deadline() noexcept;
@@ -169,7 +172,7 @@ bool event_wanted(std::string_view what);
 // ---- starting a child on the supervisor's stack ------------------------------------------------------------------
 
 /// Watches for the moment when a supervisor that waits for a child's start is itself asked to end: by an exit signal of
-/// its parent or of no process, or by a stop signal. It sets a deadline then; past it every wait of the start function
+/// its parent, or by a stop signal. It sets a deadline then; past it every wait of the start function
 /// is left by an exception of a private type. Lives on the supervisor's stack.
 struct start_watch {
   virtual ~start_watch() = default;

@@ -290,12 +290,27 @@ struct continue_table<Server, messages<Listed...>> {
 
 // ---- runners -----------------------------------------------------------------------------------------------------
 
+/// What a handler that may say more returns, or throws instead of returning it.
+template <class Handler>
+std::invoke_result_t<Handler&> thrown_or_returned(Handler& handler) {
+  using result = std::invoke_result_t<Handler&>;
+  if constexpr (std::is_reference_v<result>) {
+    return handler();
+  } else {
+    try {
+      return handler();
+    } catch (result& thrown) {
+      return std::move(thrown);
+    }
+  }
+}
+
 template <class Handler>
 void run_handler(turn& t, Handler&& handler) {
   if constexpr (std::is_void_v<std::invoke_result_t<Handler&>>) {
     handler();
   } else {
-    handler_result result = handler();
+    handler_result result = thrown_or_returned(handler);
     t.set_step(std::move(result.step()));
   }
 }
@@ -379,7 +394,7 @@ void run_handle_call(turn& t, void* server, envelope* e) {
     if constexpr (!shared) t.answer<false>(r, std::monostate{});
   } else if constexpr (says_more<std::remove_cvref_t<returned>>) {
     if constexpr (watched) evidence_of<Server>.refute();
-    call_result<reply_type> result = call();
+    call_result<reply_type> result = thrown_or_returned(call);
     bool stops = result.step().action == step_result::what::stop;
     t.set_step(std::move(result.step()));
     if (!result.reply()) return;
@@ -536,13 +551,18 @@ class server_body final : public server_traits<Server>::core {
 template <class Server>
 class entered_body final : public server_core {
  public:
-  entered_body(Server&& state, const start_options& options)
-      : server_core(server_type_of<Server>(), options, nullptr), state_(std::move(state)) {}
+  entered_body(Server&& state, const start_options& options, step_result&& first)
+      : server_core(server_type_of<Server>(), options, nullptr), state_(std::move(state)), first_(std::move(first)) {}
 
  private:
-  init_step init() override { return {}; }
+  init_step init() override {
+    init_step done;
+    done.step = std::move(first_);
+    return done;
+  }
   void* server() noexcept override { return &state_; }
   Server state_;
+  step_result first_;
 };
 
 template <class Server, class... Args>
@@ -556,9 +576,9 @@ result<started> start_server(const start_options& options, Args&&... args) {
 }
 
 template <class Server>
-[[noreturn]] void enter_server_loop(Server state, start_options options) {
+[[noreturn]] void enter_server_loop(Server state, start_options options, step_result first) {
   check_entering(options);
-  entered_body<Server> body(std::move(state), options);
+  entered_body<Server> body(std::move(state), options, std::move(first));
   body.loop();
 }
 

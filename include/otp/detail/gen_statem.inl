@@ -670,13 +670,7 @@ void run_in_state(machine_turn& t, machine_box<Machine>& box, Event& event, cons
       run();
     } else if constexpr (is_step<result>) {
       // What is thrown counts as returned, as in OTP: it may come from deep down.
-      apply_step<Machine>(t, box, caller, [&]() -> result {
-        try {
-          return run();
-        } catch (result& thrown) {
-          return std::move(thrown);
-        }
-      }());
+      apply_step<Machine>(t, box, caller, thrown_or_returned(run));
     } else if constexpr (reply_of<Event>::named) {
       caller.answer(t, run());
     } else {
@@ -739,13 +733,7 @@ void run_enter_of(machine_turn& t, machine_box<Machine>& box, State& own, const 
   if constexpr (std::is_void_v<result>) {
     run();
   } else {
-    result given = [&]() -> result {
-      try {
-        return run();
-      } catch (result& thrown) {
-        return std::move(thrown);
-      }
-    }();
+    result given = thrown_or_returned(run);
     t.asked = std::move(given.asked);
     if (t.asked.extras) t.machine.begin_actions(t, nullptr, nullptr);
     if (t.asked.action != machine_step::what::next) return;
