@@ -223,9 +223,9 @@ void machine_core::transition(pending_event& e, machine_turn& t) {
   if (auto failed = guard([&] { commit(t.changed, all.get()); })) fail(nullptr, t, std::move(*failed));
 }
 
-// The enter call, again as long as it asks for that. False: the machine has ended.
+// The enter call, as often as it asks for that, each time from the same previous state. False: the machine has ended.
 bool machine_core::enter_state(pending_event* e, machine_turn& outer, std::unique_ptr<step_extras>& all, bool again) {
-  for (;; again = true) {
+  for (;;) {
     machine_turn t(*this, outer.event);
     t.entering = true;
     auto failed = guard([&] {

@@ -184,7 +184,7 @@ TEST(gen_statem_enter, an_enter_call_may_change_data_set_timers_reply_keep_repea
       if (++data.number < 4) return otp::repeat_state();
       return otp::stay();
     });
-    EXPECT_EQ(log.take(), (strings{"enter green from red", "enter green from green", "enter green from green"}));
+    EXPECT_EQ(log.take(), (strings{"enter green from red", "enter green from red", "enter green from red"}));
     // A stop: the event's caller gets the reason.
     back();
     tell<M>(m.server, [](M& data) -> move {

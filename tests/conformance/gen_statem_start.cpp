@@ -282,6 +282,29 @@ TEST(gen_statem_start, a_process_can_become_a_machine) {
     EXPECT_EQ(log.take(), strings{"terminate"});
   });
 }
+// One whose first actions could not be done, or whose first enter call stopped it, waited for a message.
+// covers: SM-019
+TEST(gen_statem_start, a_process_that_becomes_a_machine_may_end_at_once) {
+  struct refuses_entry {
+    struct only {};
+    using states = otp::states<only>;
+    using events = otp::events<>;
+    otp::step<void> enter(only&) { return otp::stop("no entry"); }
+  };
+  for_seeds(10, [] {
+    auto bad =
+        otp::proc_lib::start_monitor([] {
+          otp::proc_lib::init_ack();
+          gen_statem::enter_loop(initial_told(journal(), 9), otp::start_in(initial_told::fresh{}).next_event(4.5));
+        }).value();
+    EXPECT_EQ(reason_of(bad.monitor).error_type(), "bad_action_from_state_function");
+    auto refused_one = otp::proc_lib::start_monitor([] {
+                         otp::proc_lib::init_ack();
+                         gen_statem::enter_loop(refuses_entry(), otp::start_in(refuses_entry::only{}));
+                       }).value();
+    EXPECT_EQ(reason_of(refused_one.monitor), "no entry");
+  });
+}
 // covers: SM-020
 TEST(gen_statem_start, one_with_a_name_must_hold_it) {
   for_seeds(10, [] {
