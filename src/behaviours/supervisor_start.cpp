@@ -192,9 +192,11 @@ result<child_started> supervisor_core::start_one(child_record& c) {
   return made;
 }
 
-// One that was given up has been reported, and one that was not even tried is no error.
+// One that was given up has been reported, and one that was not even tried is no error; but a start function may find
+// somebody else stopping.
 void supervisor_core::report_start_error(const child_record& c, const exit_reason& why) {
-  if (why != reason::stopping) report_child(report_context::start_error, identity_, why, c);
+  if (why == reason::stopping && (told_to_end_ || told_to_stop_)) return;
+  report_child(report_context::start_error, identity_, why, c);
 }
 
 // The order to end came while it was being started, and is in the mailbox.

@@ -173,8 +173,9 @@ void supervisor_core::wake_at(std::int64_t moment) {
 }
 
 bool supervisor_core::fits(const child_record& c, const exit_reason& why) const {
-  if (why == reason::shutdown || why == reason::noproc) return true;
-  if (why == reason::killed) return c.spec.shutdown().is_brutal_kill();
+  bool brutal = c.spec.shutdown().is_brutal_kill();
+  if (why == reason::killed) return brutal;
+  if (why == reason::shutdown && !brutal) return true;
   return why.is_expected() && c.spec.restart() != restart_type::permanent;
 }
 

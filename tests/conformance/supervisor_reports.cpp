@@ -131,6 +131,43 @@ TEST(supervisor_reports, shutdown_error_tells_of_a_child_that_did_not_end_as_it_
   });
 }
 
+// Ends that nobody had asked for in that way went unreported.
+// covers: SUP-110
+TEST(supervisor_reports, shutdown_error_tells_of_a_death_that_went_unnoticed_and_of_one_before_the_kill) {
+  supervised_logged(5, [](event_log& events) {
+    auto loose = otp::child_function("loose", [] { return otp::spawn([] { rest(); }); });
+    auto sup = otp::supervisor::start_link({.strategy = otp::one_for_one, .children = {loose}}).value();
+    otp::exit(process_of(sup, "loose"), otp::reason::kill);
+    otp::testing::settle();
+    events.clear();
+    EXPECT_TRUE(otp::supervisor::terminate_child(sup, "loose"));
+    EXPECT_EQ(events.one("shutdown_error").reason, noproc);
+    EXPECT_EQ(events.one("shutdown_error").field("id"), "\"loose\"");
+    // Of two in a group one ends by itself while the other one is being stopped: its own kill finds it gone.
+    for (auto restart : {otp::permanent, otp::transient}) {
+      journal log;
+      struct slow {
+        slow() { otp::trap_exit(true); }
+        void terminate(const otp::exit_reason&) { otp::sleep(1s); }
+      };
+      auto group = otp::supervisor::start_link(
+                       {.strategy = otp::one_for_one,
+                        .children = {unit_spec(log, "killed").restart(restart).shutdown(otp::brutal_kill),
+                                     otp::child<slow>().id("slow")}})
+                       .value();
+      otp::pid gone = process_of(group, "killed");
+      events.clear();
+      otp::spawn([gone] {
+        otp::sleep(500ms);
+        finish(gone, shutdown);
+      });
+      otp::supervisor::stop(group);
+      EXPECT_EQ(log.take(), (strings{"+killed", "-killed shutdown"}));
+      EXPECT_EQ(events.count("shutdown_error"), restart == otp::permanent ? 1U : 0U);
+    }
+  });
+}
+
 // covers: SUP-112
 TEST(supervisor_reports, a_report_names_supervisor_context_reason_and_child) {
   supervised_logged(5, [](event_log& events) {

@@ -409,7 +409,7 @@ TEST(supervisor_restart, a_restart_that_fails_is_tried_again_as_a_message_of_its
   });
 }
 
-// covers: SUP-078 SUP-080 SUP-085 SUP-076
+// covers: SUP-072 SUP-078 SUP-080 SUP-085 SUP-076
 TEST(supervisor_restart, between_attempts_the_supervisor_serves_requests) {
   supervised(30, [] {
     auto start = scripted("+-");
@@ -423,6 +423,8 @@ TEST(supervisor_restart, between_attempts_the_supervisor_serves_requests) {
     EXPECT_EQ(process_of(sup, "c"), otp::pid());
     EXPECT_EQ(otp::supervisor::restart_child(sup, "c").error(), otp::reason::restarting);
     EXPECT_EQ(otp::supervisor::delete_child(sup, "c").error(), otp::reason::restarting);
+    // It was answered already_started, with a process that is dead.
+    EXPECT_EQ(otp::supervisor::start_child(sup, otp::child_function("c", start)).error(), otp::reason::already_present);
     EXPECT_EQ(otp::supervisor::count_children(sup).active, 0U);
     EXPECT_EQ(otp::supervisor::count_children(sup).specs, 1U);
     EXPECT_TRUE(otp::supervisor::terminate_child(sup, "c"));
