@@ -215,9 +215,13 @@ class agent {
 
 /// The spec of an agent as a child, under a name. Its id is the type of agent, as every child's; see child_spec::id.
 template <class State, class Init>
+  requires detail::agent_init<std::decay_t<Init>, State>
 child_spec child_agent(const name<agent<State>>& called, Init&& init) {
   return child<agent<State>>(std::forward<Init>(init), start_options{.name = called});
 }
+template <class State, class Init>
+  requires(!detail::agent_init<std::decay_t<Init>, State>)
+not_an_init<State, std::decay_t<Init>> child_agent(const name<agent<State>>&, Init&&);
 
 // ---- reading and changing ----------------------------------------------------------------------------------------
 

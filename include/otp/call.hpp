@@ -49,12 +49,17 @@ struct event_wants_a_call;  // `Event` has a reply: use otp::call or send_reques
 class handler_result;
 template <class Reply>
 class call_result;
+template <class Reply>
+class request_id;
 
 /// What a state machine can be told, by call, cast or plain send, by its timers or itself: see gen_statem.hpp.
 template <class... Events>
 struct events {};
 
 namespace detail {
+
+template <class Reply>
+inline constexpr bool bound_to_process<request_id<Reply>> = true;
 
 template <class T>
 constexpr bool is_event_list = false;
@@ -133,6 +138,8 @@ constexpr auto judge_call() {
     return std::type_identity<missing_handle_call<Server, Request>>();
   } else if constexpr (!reply_of<Request>::named) {
     return std::type_identity<missing_reply<Request>>();
+  } else if constexpr (bound_to_process<typename reply_of<Request>::type>) {
+    return std::type_identity<stays_with_its_process<typename reply_of<Request>::type>>();
   } else if constexpr (!std::is_move_constructible_v<reply_value<typename reply_of<Request>::type>>) {
     return std::type_identity<not_movable<typename reply_of<Request>::type>>();
   } else {

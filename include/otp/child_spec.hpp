@@ -449,32 +449,64 @@ class child_spec {
   bool shutdown_given_ = false;
 };
 
+namespace detail {
+
+template <class Arg>
+constexpr auto judge_child_argument() {
+  if constexpr (std::is_copy_constructible_v<Arg>)
+    return std::type_identity<fine>();
+  else
+    return std::type_identity<not_copyable<Arg>>();
+}
+// Whether copies of these arguments start a `T`.
+template <class T, class... Args>
+constexpr auto judge_child() {
+  if constexpr (!startable<T, Args...>)
+    return std::type_identity<missing_start_link<T, Args...>>();
+  else if constexpr (has_start_link<T, Args...> || supervisor_module<T, Args...> || state_machine<T>)
+    return first_problem(judge_child_argument<Args>()..., std::type_identity<fine>());
+  else
+    return first_problem(judge_child_argument<Args>()..., std::type_identity<start_problem<T, Args...>>());
+}
+template <class T, class... Args>
+using child_problem = typename decltype(judge_child<T, std::decay_t<Args>...>())::type;
+template <class T, class... Args>
+concept makes_child = std::is_same_v<child_problem<T, Args...>, fine>;
+template <class T, class... Args>
+concept has_child_spec = requires(Args&&... args) {
+  { T::child_spec(std::forward<Args>(args)...) } -> std::same_as<otp::child_spec>;
+};
+
+}  // namespace detail
+
 /// The spec of a `T` that is started with copies of these arguments, without asking T for one of its own.
 template <class T, class... Args>
+  requires detail::makes_child<T, Args...>
 child_spec default_child(Args&&... args) {
   child_spec spec;
-  if constexpr (!detail::startable<T, std::decay_t<Args>...>) {
-    static_cast<void>(sizeof(missing_start_link<T, std::decay_t<Args>...>));
-  } else {
-    spec.id(std::string(detail::type_name<T>));
-    spec.set_starter(
-        detail::starter_pointer(new detail::plain_starter<T, std::decay_t<Args>...>(std::forward<Args>(args)...)));
-    if constexpr (detail::supervisor_module<T, std::decay_t<Args>...>) spec.type(child_type::supervisor);
-  }
+  spec.id(std::string(detail::type_name<T>));
+  spec.set_starter(
+      detail::starter_pointer(new detail::plain_starter<T, std::decay_t<Args>...>(std::forward<Args>(args)...)));
+  if constexpr (detail::supervisor_module<T, std::decay_t<Args>...>) spec.type(child_type::supervisor);
   return spec;
 }
+template <class T, class... Args>
+  requires(!detail::makes_child<T, Args...>)
+detail::child_problem<T, Args...> default_child(Args&&...);
 
 /// The spec of a `T`: what `T::child_spec(args...)` says if there is one, else one that starts it by
 /// `T::start_link(args...)` if there is one, else as a supervisor or gen_server.
 template <class T, class... Args>
+  requires detail::has_child_spec<T, Args...> || detail::makes_child<T, Args...>
 child_spec child(Args&&... args) {
-  if constexpr (requires {
-                  { T::child_spec(std::forward<Args>(args)...) } -> std::same_as<otp::child_spec>;
-                })
+  if constexpr (detail::has_child_spec<T, Args...>)
     return T::child_spec(std::forward<Args>(args)...);
   else
     return default_child<T>(std::forward<Args>(args)...);
 }
+template <class T, class... Args>
+  requires(!(detail::has_child_spec<T, Args...> || detail::makes_child<T, Args...>))
+detail::child_problem<T, Args...> child(Args&&...);
 
 /// The spec of children that are started with arguments of the types `Extra...` besides these.
 template <class T, class... Extra, class... Args>

@@ -8,6 +8,10 @@
 
 namespace otp {
 
+// What the compiler names in its first error when something is no clause of a receive.
+template <class Handler>
+struct not_a_pattern;  // a handler takes one message, whose type is written out: [](const ping& p) { ... }
+
 namespace detail {
 
 struct pattern {
@@ -20,7 +24,10 @@ struct pattern {
 envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which);
 
 template <class F>
-struct parameter_of : parameter_of<decltype(&F::operator())> {};
+struct parameter_of {};
+template <class F>
+  requires requires { &F::operator(); }
+struct parameter_of<F> : parameter_of<decltype(&F::operator())> {};
 template <class C, class R, class P>
 struct parameter_of<R (C::*)(P) const> {
   using parameter = std::remove_cvref_t<P>;
@@ -60,14 +67,15 @@ struct clause {
     else
       return {&value_envelope<parameter>::type_of, nullptr, nullptr};
   }
-  static result run(H& handler, envelope* e) {
+  template <class Handler>
+  static result run(Handler& handler, envelope* e) {
     message owned(e);
     parameter* value = nullptr;
     if constexpr (std::is_same_v<parameter, message>)
       value = &owned;
     else
       value = owned.get_if<parameter>();
-    if constexpr (std::is_invocable_v<H&, parameter>)
+    if constexpr (std::is_invocable_v<Handler&, parameter>)
       return handler(std::move(*value));
     else
       return handler(*value);  // a handler that takes a reference
@@ -86,13 +94,47 @@ struct clause<guarded_clause<Guard, F>> {
             },
             &self};
   }
-  static result run(guarded_clause<Guard, F>& self, envelope* e) { return clause<F>::run(self.handler, e); }
+  template <class Clause>
+  static result run(Clause& self, envelope* e) {
+    return clause<F>::run(self.handler, e);
+  }
 };
 template <class F>
 struct clause<after_clause<F>> {
   static constexpr bool is_after = true;
   using result = std::invoke_result_t<F&>;
 };
+
+template <class H>
+constexpr auto judge_clause() {
+  if constexpr (requires { typename parameter_of<H>::parameter; })
+    return std::type_identity<fine>();
+  else
+    return std::type_identity<not_a_pattern<H>>();
+}
+template <class H>
+constexpr auto judge_handler(std::type_identity<H>) {
+  return judge_clause<H>();
+}
+template <class Guard, class F>
+constexpr auto judge_handler(std::type_identity<guarded_clause<Guard, F>>) {
+  return judge_clause<F>();
+}
+template <class F>
+constexpr auto judge_handler(std::type_identity<after_clause<F>>) {
+  return std::type_identity<fine>();
+}
+constexpr auto first_bad_handler() { return std::type_identity<fine>(); }
+template <class First, class... Rest>
+constexpr auto first_bad_handler(First first, Rest... rest) {
+  if constexpr (std::is_same_v<First, std::type_identity<fine>>)
+    return first_bad_handler(rest...);
+  else
+    return first;
+}
+template <class... Handlers>
+using receive_problem =
+    typename decltype(first_bad_handler(judge_handler(std::type_identity<std::decay_t<Handlers>>())...))::type;
 
 // Runs the clause that the receive chose: the `which`-th pattern, or `after` if nothing was found.
 template <class Result, class First, class... Rest>
@@ -125,7 +167,7 @@ detail::guarded_clause<std::decay_t<Guard>, std::decay_t<F>> when(Guard&& guard,
 
 /// Waits for a message that a handler takes, runs that handler and returns what it returns.
 template <class... Handlers>
-  requires(sizeof...(Handlers) > 0)
+  requires(sizeof...(Handlers) > 0 && std::is_same_v<detail::receive_problem<Handlers...>, detail::fine>)
 auto receive(Handlers&&... handlers) {
   using result = std::common_type_t<typename detail::clause<std::decay_t<Handlers>>::result...>;
   constexpr std::size_t count = (std::size_t{0} + ... + (detail::clause<std::decay_t<Handlers>>::is_after ? 0 : 1));
@@ -143,5 +185,8 @@ auto receive(Handlers&&... handlers) {
   detail::envelope* found = detail::receive_envelope(patterns, count, timeout, which);
   return detail::run_clause<result>(which, found, handlers...);
 }
+template <class... Handlers>
+  requires(sizeof...(Handlers) > 0 && !std::is_same_v<detail::receive_problem<Handlers...>, detail::fine>)
+detail::receive_problem<Handlers...> receive(Handlers&&...);
 
 }  // namespace otp

@@ -36,6 +36,9 @@ struct task_result {
 
 namespace detail {
 
+template <class T>
+inline constexpr bool bound_to_process<task<T>> = true;
+
 template <class F, class... Args>
 constexpr bool calls_const = requires(F& f, const Args&... args) { f(args...); };
 template <class F, class... Args>
@@ -58,6 +61,10 @@ constexpr auto judge_task() {
     return std::type_identity<not_callable_with<F, Args...>>();
   else if constexpr (!std::is_move_constructible_v<reply_value<task_return<F, Args...>>>)
     return std::type_identity<not_movable<task_return<F, Args...>>>();
+  else if constexpr (bound_to_process<task_return<F, Args...>>)
+    return std::type_identity<stays_with_its_process<task_return<F, Args...>>>();
+  else if constexpr ((bound_to_process<Args> || ...))
+    return first_problem(judge_storing<Args, Args&&>()...);
   else
     return std::type_identity<fine>();
 }

@@ -8,6 +8,18 @@ std::vector<std::string> mailbox() { return otp::info(otp::self())->messages; }
 }  // namespace
 
 // covers: PROC-024
+// A handler that is a constant, and one with a condition, were refused by the compiler.
+TEST(process_receive, handlers_may_be_constants) {
+  otp::testing::run([] {
+    const auto number = [](int i) { return i; };
+    const auto large = otp::when([](int i) { return i > 9; }, [](int i) { return -i; });
+    otp::send(otp::self(), 3);
+    otp::send(otp::self(), 12);
+    EXPECT_EQ(otp::receive(large), -12);
+    EXPECT_EQ(otp::receive(number), 3);
+  });
+}
+
 TEST(process_receive, the_earliest_message_that_any_pattern_matches_is_taken_and_the_others_stay_in_order) {
   seeded([] {
     for (int i = 1; i <= 3; ++i) {

@@ -19,6 +19,8 @@ struct needs_std_move;  // it cannot be copied to its receiver: write std::move(
 template <class Message>
 struct not_copyable;  // it is const, or sent more than once, and cannot be copied: give it a copy constructor
 template <class Message>
+struct stays_with_its_process;  // only who started a task or sent a request can wait for it: send what comes of it
+template <class T>
 struct not_movable;  // it is moved to its receiver: give it a move constructor, or send a std::unique_ptr to it
 
 }  // namespace otp
@@ -102,8 +104,12 @@ using stored_message = stored_term<T>;
 /// Nothing wrong. The problems of a use are types too, which say what is.
 struct fine {};
 
+/// Handles that only the process which made them can use.
+template <class T>
+inline constexpr bool bound_to_process = false;
+
 template <class Stored, class Given>
-constexpr auto judge_storing() {
+constexpr auto judge_moving() {
   if constexpr (std::is_constructible_v<Stored, Given>)
     return std::type_identity<fine>();
   else if constexpr (!std::is_constructible_v<Stored, Stored>)
@@ -112,6 +118,13 @@ constexpr auto judge_storing() {
     return std::type_identity<not_copyable<Stored>>();
   else
     return std::type_identity<needs_std_move<Stored>>();
+}
+template <class Stored, class Given>
+constexpr auto judge_storing() {
+  if constexpr (bound_to_process<Stored>)
+    return std::type_identity<stays_with_its_process<Stored>>();
+  else
+    return judge_moving<Stored, Given>();
 }
 
 template <class T>
@@ -122,7 +135,7 @@ concept storable = std::is_same_v<storing_problem<T>, fine>;
 
 template <class T>
 envelope* make_envelope(T&& value) {
-  static_cast<void>(sizeof(storing_problem<T>));
+  static_cast<void>(sizeof(typename decltype(judge_moving<stored_message<T>, T>())::type));
   return new value_envelope<stored_message<T>>(std::forward<T>(value));
 }
 
