@@ -45,9 +45,9 @@ inline constexpr otp::name<otp::task_supervisor> profile_tasks{"profile_tasks"};
 
 // What fails or is late costs its part, and has a fallback.
 inline profile fetch_profile_supervised(int user_id) {
-  auto user = otp::async_nolink(profile_tasks, fetch_user_data, user_id);
-  auto prefs = otp::async_nolink(profile_tasks, fetch_preferences, user_id);
-  auto recent = otp::async_nolink(profile_tasks, fetch_recent_activity, user_id);
+  auto user = otp::async_nolink<fetch_user_data>(profile_tasks, user_id);
+  auto prefs = otp::async_nolink<fetch_preferences>(profile_tasks, user_id);
+  auto recent = otp::async_nolink<fetch_recent_activity>(profile_tasks, user_id);
   auto until = otp::now() + std::chrono::seconds(5);
   return {.user = otp::yield_or_shutdown(user, until - otp::now()).value_or(user_data{}),
           .prefs = otp::yield_or_shutdown(prefs, until - otp::now()).value_or(preferences{}),

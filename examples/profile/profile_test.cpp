@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <otp/testing.hpp>
 
+#include <mutex>
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -36,6 +38,28 @@ TEST(profile, a_part_that_fails_under_the_supervisor_has_a_fallback) {
     EXPECT_EQ(p.recent, activity{"login"});
     EXPECT_TRUE(otp::task_supervisor::children(profile_tasks).empty());
   });
+}
+
+struct functions_of_failed_tasks : otp::event_listener {
+  void on_event(const otp::event& e) override {
+    if (e.what != "task_terminated") return;
+    std::lock_guard guard(lock);
+    for (auto& [key, value] : e.fields)
+      if (key == "function") names.push_back(value);
+  }
+  std::mutex lock;
+  std::vector<std::string> names;
+};
+
+TEST(profile, a_report_names_the_function_that_failed) {
+  functions_of_failed_tasks heard;
+  otp::testing::run({.runtime = {.listener = &heard}}, [] {
+    otp::task_supervisor::start_link({}, {.name = profile_tasks}).value();
+    auto linked = otp::async<fetch_preferences>(profile_tasks, 1);
+    EXPECT_EQ(otp::await(linked).at("theme"), "dark");
+    fetch_profile_supervised(-1);
+  });
+  EXPECT_EQ(heard.names, std::vector<std::string>{"fetch_user_data/1"});
 }
 
 }  // namespace

@@ -102,6 +102,19 @@ template <class Address, class F, class... Args>
 task<detail::task_value<F, Args...>> async_nolink(const Address& supervisor, F&& function, Args&&... args) {
   return async_nolink(supervisor, task_options(), std::forward<F>(function), std::forward<Args>(args)...);
 }
+/// Both for a function by name, which reports then show: `otp::async_nolink<fetch_user>(background, 42)`.
+template <auto Function, class Address, class... Args>
+  requires detail::is_task_supervisor<Address> &&
+           detail::runs_as_task<detail::constant_function<Function, sizeof...(Args)>, Args...>
+auto async(const Address& supervisor, Args&&... args) {
+  return async(supervisor, detail::constant_function<Function, sizeof...(Args)>(), std::forward<Args>(args)...);
+}
+template <auto Function, class Address, class... Args>
+  requires detail::is_task_supervisor<Address> &&
+           detail::runs_as_task<detail::constant_function<Function, sizeof...(Args)>, Args...>
+auto async_nolink(const Address& supervisor, Args&&... args) {
+  return async_nolink(supervisor, detail::constant_function<Function, sizeof...(Args)>(), std::forward<Args>(args)...);
+}
 
 // What cannot be a task, or goes to no task supervisor: the type says why at the caller's line.
 template <class Address, class F, class... Args>
