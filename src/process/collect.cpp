@@ -73,6 +73,8 @@ class collection {
       core.count(counter::handled);
       (e->type == &down_envelope::type_of ? a->end : a->value) = e;
       a->place = ++taken_;
+      // Nothing more can come for it; who awaits many tasks one by one must not walk past the others' each time.
+      if (e->type == &down_envelope::type_of && ++ended_ == count_) return;
     }
   }
   std::size_t decided() const noexcept {
@@ -101,6 +103,7 @@ class collection {
   std::size_t count_;
   flat_table<std::uint64_t, std::size_t> places_;
   std::size_t taken_ = 0;
+  std::size_t ended_ = 0;  // whose `down` was taken: it comes behind the result
   bool uniform_ = true;
 };
 
