@@ -18,8 +18,8 @@ CURVES = {  # name: (the thing whose cost is shown, what its number is, the expo
     "timers": ("start and cancel a timer", "timers armed", 0),
     "expiry": ("expiry of a timer", "timers due at once", 0),
     "children": ("restart a child", "children killed at once", 0),
-    "tree": ("start and stop a child", "children of a supervisor", 0),
-    "dynamic": ("start and terminate a child", "children of a dynamic_supervisor", 0),
+    "tree": ("start and stop a supervised child", "children of a supervisor", 0),
+    "dynamic": ("start, terminate a dynamic child", "children of a dynamic_supervisor", 0),
     "registering": ("register and unregister a key", "keys", 0),
     "lookup": ("look a key up, at random", "keys", 0),
     "group": ("tell a member of a group", "members of one key", 0),
@@ -48,6 +48,10 @@ def sizes_of(curve, workers, quick):
     return [size for size in SIZES if size <= largest]
 
 
+def points_in(text):
+    return {int(size): float(value) for size, value in re.findall(r"^POINT (\d+) (\S+)$", text, re.M)}
+
+
 def points_of(curve, workers, quick, folder):
     """{size: nanoseconds}, as far as the program went."""
     command = [str(folder / "bench" / "bench_growth"), curve, str(workers), "20" if quick else "300",
@@ -56,11 +60,11 @@ def points_of(curve, workers, quick, folder):
         run = subprocess.run(command, text=True, stdin=subprocess.DEVNULL, capture_output=True,
                              timeout=60 if quick else 600)
     except subprocess.TimeoutExpired as late:
-        said = late.stdout or b""
-        return {int(size): float(value) for size, value in re.findall(r"^POINT (\d+) (\S+)$", said.decode(), re.M)}
+        said = late.stdout or ""
+        return points_in(said.decode() if isinstance(said, bytes) else said)
     if run.returncode != 0:
         raise Failure(f"growth of {curve} with {workers} workers ended with code {run.returncode}: {run.stderr[-2000:]}")
-    return {int(size): float(value) for size, value in re.findall(r"^POINT (\d+) (\S+)$", run.stdout, re.M)}
+    return points_in(run.stdout)
 
 
 # --- what stands out -------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ def page(report):
 
 
 def write_plots(report):
-    panels = [(curve["what"], "; ".join(curve["faults"])[:48],
+    panels = [(curve["what"], "".join(curve["faults"][:1]),
                {f"{count} worker{'s' if count != '1' else ''}": sorted(points.items())
                 for count, points in curve["workers"].items() if points}) for curve in report["curves"]]
     target = ROOT / "docs" / "performance" / "growth.svg"

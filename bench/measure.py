@@ -352,7 +352,8 @@ def side_by_side(options):
 
 
 def shown(report):
-    return f"{description(report)}\n{table(report['rows'])}\n{verdict(report['rows'])}"
+    failed = "".join(f"Failed: {failure.partition(chr(10))[0]}.\n" for failure in report["failures"])
+    return f"{description(report)}\n{table(report['rows'])}\n{verdict(report['rows'])}{failed}"
 
 
 def main():
@@ -374,12 +375,12 @@ def main():
     print(f"\n{text}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-    if report["failures"]:
-        raise Failure("\n".join(report["failures"]))
     if options.write:
         if options.growth:
             growth.write_plots(report)
         write_part(page, part, text)
+    if report["failures"]:
+        raise Failure("\n".join(report["failures"]))
 
 
 try:

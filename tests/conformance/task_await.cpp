@@ -1,6 +1,9 @@
 // Tasks: await and await_many.
 #include "conformance/task_support.hpp"
 
+#include <ctime>
+#include <limits>
+
 using namespace conformance;
 
 // covers: TASK-019
@@ -247,4 +250,27 @@ TEST(task_await, await_many_exits_as_soon_as_one_dies) {
     auto why = exit_of([&] { return otp::await_many(1s, a, b); });
     EXPECT_EQ(why->cause().to_string(), "{nodedown, \"" + otp::this_node() + "\"}");
   });
+}
+
+// bug: an await walked on to the mailbox's end when it had its result and its `down` already: tasks that were awaited
+// in turn took time with the square of their number
+TEST(task_await, many_in_turn_take_time_in_proportion_to_their_number) {
+  recorder quiet;
+  otp::runtime rt({.workers = 1, .listener = &quiet});
+  rt.start();
+  auto processor_time = [&](std::size_t count) {
+    std::clock_t least = std::numeric_limits<std::clock_t>::max();
+    for (int i = 0; i < 3; ++i)
+      rt.run([&] {
+        std::vector<otp::task<std::size_t>> tasks;
+        for (std::size_t n = 0; n < count; ++n) tasks.push_back(otp::async([n] { return n; }));
+        while (otp::info(otp::self())->message_queue_len < 2 * count) otp::yield();  // all results, and all ends
+        std::clock_t start = std::clock();
+        for (std::size_t n = 0; n < count; ++n) EXPECT_EQ(otp::await(tasks[n]), n);
+        least = std::min(least, std::clock() - start);
+      });
+    return double(least);
+  };
+  double few = processor_time(2'000);
+  EXPECT_LT(processor_time(8'000), 10 * few);  // 4 times as many; squared it would be 16 times the time, and was more
 }
