@@ -198,7 +198,7 @@ struct impatient : rl::test_suite<impatient, 2> {
 }  // namespace
 
 int main() {
-  model::report report;
+  model::report report("parking with the idle set");
   report.check<one_worker<1>>("one publisher, one worker");
   report.check<one_worker<2>>("two publishers, one worker", {.switches = 3});
   report.check<own_work>("work for one worker only");

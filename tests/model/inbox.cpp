@@ -270,7 +270,7 @@ struct open_race : rl::test_suite<open_race, 3> {
 }  // namespace
 
 int main() {
-  model::report report;
+  model::report report("inbox");
   report.check<two_senders<1>>("two senders, of two and of one");
   report.check<two_senders<2>>("two senders of two", {.switches = 7});
   report.check<visitor>("a visitor while a sender pushes");

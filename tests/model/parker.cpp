@@ -104,7 +104,7 @@ struct elsewhere : rl::test_suite<elsewhere, 2> {
 }  // namespace
 
 int main() {
-  model::report report;
+  model::report report("parker");
   report.check<one_unpark>("one unpark");
   report.check<several_unparks<1>>("a flag and an unpark");
   report.check<several_unparks<2>>("two flags, two unparks");

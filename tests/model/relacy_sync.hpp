@@ -25,6 +25,7 @@
 #include <source_location>
 #include <utility>
 
+#include "figure_line.hpp"
 #include "runtime/idle_set.hpp"
 #include "runtime/inbox.hpp"
 #include "runtime/parker.hpp"
@@ -233,6 +234,8 @@ struct effort {
 /// Counts what a model program has found; `status()` is what main returns.
 class report {
  public:
+  explicit report(const char* piece) : piece_(piece) {}
+
   /// The production orders must pass.
   template <class Suite>
   void check(const char* name, effort e = {}) {
@@ -248,6 +251,7 @@ class report {
     if (!passed) std::printf("%s\n", some.history.c_str());
     std::fflush(stdout);
     failed_ = failed_ || !passed;
+    ++models_;
   }
 
   /// One order weakened, run through the models until one of them fails.
@@ -274,8 +278,12 @@ class report {
 
   /// 0 if every check held and every mutant was caught.
   int status() const {
-    std::printf("order mutants: %u of %u caught\n", caught_, mutants_);
-    return failed_ || caught_ != mutants_ ? 1 : 0;
+    const bool good = !failed_ && caught_ == mutants_;
+    tests::write_figure("F8", good ? "met" : "VIOLATED",
+                        std::string(piece_) + ": 0 violations, >= 90 % of the order mutants caught",
+                        std::to_string(models_) + (failed_ ? " models, not all of which hold, " : " models hold, ") +
+                            std::to_string(caught_) + " of " + std::to_string(mutants_) + " mutants caught");
+    return good ? 0 : 1;
   }
 
  private:
@@ -285,6 +293,8 @@ class report {
     return !run_at_random<Suite>(e.random).passed || !run_within<Suite>(e.switches).passed;
   }
 
+  const char* piece_;
+  unsigned models_ = 0;
   unsigned mutants_ = 0;
   unsigned caught_ = 0;
   bool failed_ = false;

@@ -259,7 +259,7 @@ struct stuck_owner : rl::test_suite<stuck_owner, 2> {
 }  // namespace
 
 int main() {
-  model::report report;
+  model::report report("run queue and stealing");
   report.check<owner_and_thief<1, 1>>("one item, one theft");
   report.check<owner_and_thief<3, 1>>("three items, two slots, one theft", {.switches = 4});
   report.check<owner_and_thief<4, 2>>("four items, two slots, two thefts", {.switches = 3});
