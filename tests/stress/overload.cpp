@@ -82,7 +82,7 @@ void run_phase(phase& p, otp::server<mill> to, otp::server<echo> other, double r
   otp::instant look = begin;
   // A machine that others keep busy may let nobody ask so often: then it is over all the same.
   while (due < begin + length && otp::now() < begin + 2 * length) {
-    for (int burst = 0; burst < 16 && due <= otp::now() && due < begin + length; ++burst) {
+    for (int burst = 0; burst < 1024 && due <= otp::now() && due < begin + length; ++burst) {
       ++p.offered;
       open.add(otp::send_request(to, mill::grind{}), due);
       due += otp::duration(static_cast<std::int64_t>(gap * static_cast<double>(d.below(1'000'000)) / 1e6));
