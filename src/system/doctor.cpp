@@ -48,7 +48,7 @@ class examination {
     auto add = [&](rule what, std::uint64_t who, const process_facts& facts) {
       found.push_back({.what = what,
                        .process = pid(who),
-                       .name = registered_name(pid(who)),
+                       .name = {},
                        .type = std::string(facts.type),
                        .age = facts.age,
                        .advice = std::string(advice_for(what))});
@@ -65,14 +65,17 @@ class examination {
     std::sort(found.begin(), found.end(), [](const finding& a, const finding& b) {
       return a.what != b.what ? a.what < b.what : a.process.value() < b.process.value();
     });
+    if (!found.empty()) add_names(found);
     return found;
   }
 
  private:
-  // The name may have gone to another one meanwhile: then this process has none.
-  static std::string registered_name(pid who) {
-    auto seen = info(who);
-    return seen ? std::move(seen->name) : std::string();
+  static void add_names(std::vector<finding>& found) {
+    std::unordered_map<std::uint64_t, std::string> names;
+    for (std::string& name : registered())
+      if (auto holder = whereis(name)) names.emplace(holder->value(), std::move(name));
+    for (finding& f : found)
+      if (auto named = names.find(f.process.value()); named != names.end()) f.name = named->second;
   }
 
   const process_facts* find(pid who) const {
