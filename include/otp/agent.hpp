@@ -199,6 +199,7 @@ class agent {
   std::string to_string() const { return detail::text_of(state_); }
 
  private:
+  friend struct detail::inspected<agent>;
   /// Reports show what the agent was made by.
   template <class Init>
   static start_options named_after(start_options options) {
@@ -212,6 +213,15 @@ class agent {
   State state_;
   detail::snapshot_publisher publisher_;
 };
+
+namespace detail {
+template <class State>
+struct inspected<agent<State>> {
+  using state = State;
+  static state& of(void* object) { return static_cast<agent<State>*>(object)->state_; }
+  static void replaced(void* object) { static_cast<agent<State>*>(object)->publish(); }
+};
+}  // namespace detail
 
 /// The spec of an agent as a child, under a name. Its id is the type of agent, as every child's; see child_spec::id.
 template <class State, class Init>

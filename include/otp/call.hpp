@@ -226,13 +226,18 @@ struct call_types {
   static const void* payload(const envelope* e) {
     return &static_cast<const call_envelope<Server, Request>*>(e)->request;
   }
+  static const void* reply_value_of(const request_envelope* r) {
+    return &*static_cast<const call_envelope<Server, Request>*>(r)->reply.value;
+  }
   static const server_envelope_type request;
 };
 template <class Server, class Request>
 inline const server_envelope_type call_types<Server, Request>::request{
     {signal::request, &record_of<Request>, destroy_request, payload},
     &server_type_of<Server>(),
-    &run_call<Server, Request>};
+    &run_call<Server, Request>,
+    &record_of<reply_value<typename reply_of<Request>::type>>,
+    reply_value_of};
 
 inline void account_for(envelope& e, std::size_t size) {
   e.bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);

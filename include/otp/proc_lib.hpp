@@ -16,7 +16,8 @@ struct options {
 };
 
 namespace detail {
-result<otp::detail::started> start(otp::detail::unique_function body, const std::string_view& type, options how);
+result<otp::detail::started> start(otp::detail::unique_function body, const std::string_view& type, options how,
+                                   bool monitored = false);
 }
 
 /// Starts `body` in a process linked to the caller and waits for its init_ack; the value it gave is the result.
@@ -37,7 +38,7 @@ template <class F>
   how.spawn.link = false;
   how.spawn.monitor = true;
   return detail::start(otp::detail::checked(std::forward<F>(body)), otp::detail::type_name<std::decay_t<F>>,
-                       std::move(how));
+                       std::move(how), true);
 }
 
 /// In the started process: it is ready. Later calls do nothing.

@@ -233,7 +233,8 @@ struct process_info {
   otp::pid pid;
   std::string name;  ///< empty if it has none
   std::string label;
-  std::string type;  ///< of the server or function that it runs
+  std::string type;          ///< of the server or function that it runs
+  std::string initial_call;  ///< of a server its init, of a supervisor `supervisor:` and its module, else the type
   process_status status{};
   otp::pid parent;
   otp::pid group_leader;

@@ -165,25 +165,33 @@ detail::guarded_clause<std::decay_t<Guard>, std::decay_t<F>> when(Guard&& guard,
   return {std::forward<Guard>(guard), std::forward<F>(handler)};
 }
 
+namespace detail {
+/// Receives by way of `take`, which is receive_envelope() or something that wraps it.
+template <class Take, class... Handlers>
+auto receive_by(Take&& take, Handlers&... handlers) {
+  using result = std::common_type_t<typename clause<std::decay_t<Handlers>>::result...>;
+  constexpr std::size_t count = (std::size_t{0} + ... + (clause<std::decay_t<Handlers>>::is_after ? 0 : 1));
+  pattern patterns[count + 1] = {};
+  duration timeout = infinity;
+  std::size_t at = 0;
+  auto collect = [&]<class H>(H& handler) {
+    if constexpr (clause<std::decay_t<H>>::is_after)
+      timeout = handler.timeout;
+    else
+      patterns[at++] = clause<std::decay_t<H>>::make(handler);
+  };
+  (collect(handlers), ...);
+  std::size_t which = 0;
+  envelope* found = take(patterns, count, timeout, which);
+  return run_clause<result>(which, found, handlers...);
+}
+}  // namespace detail
+
 /// Waits for a message that a handler takes, runs that handler and returns what it returns.
 template <class... Handlers>
   requires(sizeof...(Handlers) > 0 && std::is_same_v<detail::receive_problem<Handlers...>, detail::fine>)
 auto receive(Handlers&&... handlers) {
-  using result = std::common_type_t<typename detail::clause<std::decay_t<Handlers>>::result...>;
-  constexpr std::size_t count = (std::size_t{0} + ... + (detail::clause<std::decay_t<Handlers>>::is_after ? 0 : 1));
-  detail::pattern patterns[count + 1] = {};
-  duration timeout = infinity;
-  std::size_t at = 0;
-  auto collect = [&]<class H>(H& handler) {
-    if constexpr (detail::clause<std::decay_t<H>>::is_after)
-      timeout = handler.timeout;
-    else
-      patterns[at++] = detail::clause<std::decay_t<H>>::make(handler);
-  };
-  (collect(handlers), ...);
-  std::size_t which = 0;
-  detail::envelope* found = detail::receive_envelope(patterns, count, timeout, which);
-  return detail::run_clause<result>(which, found, handlers...);
+  return detail::receive_by(&detail::receive_envelope, handlers...);
 }
 template <class... Handlers>
   requires(sizeof...(Handlers) > 0 && !std::is_same_v<detail::receive_problem<Handlers...>, detail::fine>)

@@ -100,13 +100,13 @@ exit_reason exit_reason::of_current_exception() {
 bool exit_reason::is_shutdown() const noexcept {
   if (kind_ == kind::shutdown || kind_ == kind::shutdown_with) return true;
   // In OTP the reason {shutdown, {gen_server, call, ...}} of a failed call matches {shutdown, _} too.
-  return kind_ == kind::call_failed && detail_->cause.kind_ == kind::shutdown;
+  return kind_ == kind::call_failed && detail_ && detail_->cause.kind_ == kind::shutdown;
 }
 
-exit_reason exit_reason::cause() const { return kind_ == kind::call_failed ? detail_->cause : *this; }
+exit_reason exit_reason::cause() const { return kind_ == kind::call_failed && detail_ ? detail_->cause : *this; }
 
 const call_description* exit_reason::call() const noexcept {
-  return kind_ == kind::call_failed ? &detail_->call : nullptr;
+  return kind_ == kind::call_failed && detail_ ? &detail_->call : nullptr;
 }
 
 term exit_reason::value() const { return detail_ ? detail_->value : term(); }
@@ -163,6 +163,7 @@ std::string timeout_text(duration timeout) {
 }  // namespace
 
 std::string exit_reason::to_string() const {
+  if (!detail_) return std::string(atom(kind_));  // also one that was moved from
   switch (kind_) {
     case kind::value: return detail_->value.to_string();
     case kind::shutdown_with: return "{shutdown, " + detail_->value.to_string() + "}";
@@ -172,7 +173,6 @@ std::string exit_reason::to_string() const {
                          detail_->call.server, detail_->call.request, timeout_text(detail_->call.timeout));
     default: break;
   }
-  if (!detail_) return std::string(atom(kind_));
   if (detail_->process) return fmt::format("{{{}, {}}}", atom(kind_), detail_->process.to_string());
   if (!detail_->value.empty()) return fmt::format("{{{}, {}}}", atom(kind_), detail_->value.to_string());
   return fmt::format("{{{}, {}}}", atom(kind_), detail::quoted(detail_->text, 1000));

@@ -1,4 +1,6 @@
 // How values look in reports: numbers, and text of unknown origin made safe to print.
+#include "base/text.hpp"
+
 #include <otp/term.hpp>
 
 #include <fmt/format.h>
@@ -47,7 +49,9 @@ bool acts(char32_t point) {
 
 }  // namespace
 
-std::string escaped(std::string_view text, std::size_t most) {
+namespace {
+
+std::string made_safe(std::string_view text, std::size_t most, bool quotes) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
     if (out.size() >= most) {
@@ -62,7 +66,7 @@ std::string escaped(std::string_view text, std::size_t most) {
       out += "\\r";
     else if (c == '\t')
       out += "\\t";
-    else if (c == '\\' || c == '"')
+    else if (quotes && (c == '\\' || c == '"'))
       (out += '\\') += c;
     else if (length == 0)
       out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
@@ -75,6 +79,11 @@ std::string escaped(std::string_view text, std::size_t most) {
   }
   return out;
 }
+
+}  // namespace
+
+std::string escaped(std::string_view text, std::size_t most) { return made_safe(text, most, true); }
+std::string one_line(std::string_view text, std::size_t most) { return made_safe(text, most, false); }
 
 std::string quoted(std::string_view text, std::size_t most) { return '"' + escaped(text, most) + '"'; }
 

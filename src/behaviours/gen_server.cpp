@@ -66,7 +66,7 @@ server_core::server_core(const server_type& type, const start_options& options, 
     auto made = std::make_unique<rare>();
     made->name = options.name;
     made->hibernate_after = options.hibernate_after;
-    made->debug = options.debug;
+    made->debug_options = options.debug;
     rare_ = made.release();
   }
   if (ticket_) ticket_->add_reference();  // last: nothing throws any more
@@ -121,7 +121,8 @@ bool server_core::start() {
       report_crash(*failed, "the registration of its name");
       return refuse(*failed, *failed);
     }
-    check_debug_options();
+    start_debugging();
+    if (being_ended()) return true;
   }
   init_step done;
   auto failed = guard([&] { done = init(); });
@@ -156,20 +157,72 @@ void server_core::begin(init_step&& done) {
   apply(t, "init");
 }
 
-void server_core::check_debug_options() {
-  for (const std::string& option : rare_->debug)
-    if (option != "trace" && option != "log" && option != "statistics")
-      report({.what = "bad_debug_option",
-              .severity = severity::warning,
-              .process = self(),
-              .name = describe(self()),
-              .fields = {{"option", option}, {"accepted", "trace, log, statistics"}}});
+void server_core::start_debugging() {
+  if (rare_->debug_options.empty()) return;
+  auto debug = std::make_unique<debugging>();
+  for (const std::string& option : rare_->debug_options)
+    if (!debug->option(option)) report_bad_debug_option(option);
+  rare_->debug_options = {};
+  if (debug->on()) rare_->debug = std::move(debug);
+}
+
+// ---- what sys is told --------------------------------------------------------------------------------------------
+
+bool server_core::is_debugged() const noexcept { return rare_->debug != nullptr; }
+
+void server_core::tell(sys::debug_facts&& facts) {
+  std::string name = rare_->name.empty() ? self().to_string() : rare_->name.to_string();
+  facts.name = name;
+  rare_->debug->tell(facts);
+}
+
+void server_core::tell_in(const envelope_type& type, const envelope& e) {
+  const bool call = type.kind == signal::request;
+  if (call) static_cast<request_envelope&>(const_cast<envelope&>(e)).traced = true;
+  tell({.what = sys::debug_kind::in,
+        .sort = call                                              ? "call"
+                : type.kind == signal::cast                       ? "cast"
+                : &type == &value_envelope<otp::timeout>::type_of ? "timeout"
+                                                                  : "info",
+        .message = type.record,
+        .payload = type.payload(&e),
+        .other = call ? static_cast<const request_envelope&>(e).caller : pid()});
+}
+
+std::string server_core::state_text() const {
+  void* object = const_cast<server_core*>(this)->server();
+  return type_.state && object ? type_.state(object) : std::string(type_.name) + "{}";
+}
+
+void server_core::tell_state(sys::debug_kind what) {
+  tell({.what = what, .subject = this, .state = [](const void* self) {
+          return static_cast<const server_core*>(self)->state_text();
+        }});
+}
+
+// Its reply is made; the state behind it is there, but for a machine's, which moves after it.
+void server_core::replying(const request_envelope& r) noexcept {
+  if (!rare_ || !is_debugged()) return;
+  auto& type = static_cast<const server_envelope_type&>(*r.type);
+  sys::debug_facts facts{.what = sys::debug_kind::out,
+                         .message = type.reply,
+                         .payload = type.reply ? type.reply_value(&r) : nullptr,
+                         .other = r.caller};
+  if (!is_machine()) {
+    facts.subject = this;
+    facts.state = [](const void* self) { return static_cast<const server_core*>(self)->state_text(); };
+  }
+  guard([&] { tell(std::move(facts)); });
 }
 
 // ---- messages ----------------------------------------------------------------------------------------------------
 
 void server_core::work() {
   envelope* e = std::exchange(continuation_, nullptr);
+  if (rare_ && is_debugged()) [[unlikely]] {
+    tell({.what = sys::debug_kind::in, .sort = "continue", .message = e->type->record, .payload = e->type->payload(e)});
+    if (being_ended()) return drop_quietly(e);
+  }
   for (std::size_t i = 0; i < type_.continue_count; ++i)
     if (type_.continues[i].type == e->type) return run(type_.continues[i].run, e);
   std::string name(name_of(*e->type));
@@ -198,7 +251,13 @@ void server_core::dispatch(envelope* e) {
   if (e->type->kind == signal::request) return run_request(static_cast<request_envelope*>(e));
   if (e->type->kind == signal::reply && late_response(e)) [[unlikely]]
     return;
-  if (rare_) cancel_idle_timeout();
+  if (rare_) {
+    cancel_idle_timeout();
+    if (is_debugged()) [[unlikely]] {
+      tell_in(*e->type, *e);
+      if (being_ended()) return drop_quietly(e);
+    }
+  }
   hibernating_ = false;
   if (e->type->kind != signal::cast) return run_info(e);
   auto& type = static_cast<const server_envelope_type&>(*e->type);
@@ -228,7 +287,12 @@ bool server_core::own_timer(envelope* e) {
     hibernating_ = false;
     rare_->idle_number = 0;
     envelope* due = std::exchange(rare_->idle_message, nullptr);
-    run_info(due ? due : make_envelope(otp::timeout{}));
+    if (!due) due = make_envelope(otp::timeout{});
+    if (is_debugged()) tell_in(*due->type, *due);
+    if (being_ended())
+      drop_quietly(due);
+    else
+      run_info(due);
     return true;
   }
   if (e->type == &value_envelope<hibernate_due>::type_of) {
@@ -257,8 +321,10 @@ void server_core::run(runner r, envelope* e) {
   doing_.store(nullptr, std::memory_order_relaxed);
   if (failed || t.stops()) [[unlikely]]
     return end_run(t, type, taken ? nullptr : e, handled, std::move(failed));
-  if ((t.step || rare_) && !p.dying) [[unlikely]]
-    apply(t, {});
+  if ((t.step || rare_) && !p.dying) [[unlikely]] {
+    if (rare_ && is_debugged()) tell_state(sys::debug_kind::noreply);
+    if (!p.dying) apply(t, {});
+  }
 }
 
 // The handler stops the server or has failed. `left` is the message, unless it is gone.
@@ -346,7 +412,13 @@ void server_core::run_request(request_envelope* r) {
   if (!take_request(*r)) [[unlikely]]
     return skip_expired(r);
   // What no handler sees, as the requests above, is as if it had never been sent; with this one a message has come.
-  if (rare_) cancel_idle_timeout();
+  if (rare_) {
+    cancel_idle_timeout();
+    if (is_debugged()) [[unlikely]] {
+      tell_in(type, *r);
+      if (being_ended()) return leave(r);
+    }
+  }
   hibernating_ = false;
   r->begun.store(true, std::memory_order_relaxed);  // read by its caller, who has seen the edge of what we call
   turn t(r);
@@ -369,6 +441,10 @@ void server_core::end_request(turn& t, const envelope_type& type, request_envelo
     return;
   }
   if (failed) return stop({.why = std::move(*failed), .request = t.request, .message = std::move(text)});
+  if (t.request && rare_ && is_debugged() && !t.stops()) {
+    tell_state(sys::debug_kind::noreply);
+    if (being_ended()) return leave(t.request);
+  }
   apply(t, std::move(text));
 }
 
@@ -510,6 +586,16 @@ void server_core::cancel_idle_timeout() {
 
 // terminate, report, and the process ends with the reason. What the caller of the request gets is decided last.
 void server_core::stop(ending end) {
+  if (rare_ && is_debugged()) {
+    tell({.what = sys::debug_kind::terminate,
+          .subject = this,
+          .state = [](const void* self) { return static_cast<const server_core*>(self)->state_text(); },
+          .reason = &end.why});
+    if (being_ended()) {
+      if (end.request) leave(end.request);
+      return;
+    }
+  }
   if (type_.terminate && server()) {
     if (auto failed = guard([&] { type_.terminate(server(), end.why); })) {
       if (being_ended()) {
@@ -527,6 +613,7 @@ void server_core::stop(ending end) {
     }
   }
   if (!end.why.is_expected()) report_end(end.why, end);
+  if (end.request && end.answered) replying(*end.request);
   request_envelope* left = nullptr;
   {
     runtime_bracket bracket;
@@ -583,13 +670,10 @@ void server_core::given_up(const exit_reason& why) noexcept {
 // ---- reports -----------------------------------------------------------------------------------------------------
 
 void server_core::report_crash(const exit_reason& why, const char* in) {
-  if (why.is_expected()) return;
-  report({.what = "crash",
-          .severity = severity::error,
-          .process = self(),
-          .name = describe(self()),
-          .reason = why,
-          .fields = {{"type", std::string(type_.name)}, {"label", otp::label(self()).value_or("")}, {"in", in}}});
+  if (why.is_expected() || !event_wanted("crash")) return;
+  event e = crash_event(why);
+  e.fields.emplace_back("in", in);
+  report(std::move(e));
 }
 
 server_status server_core::status() {
@@ -601,6 +685,7 @@ server_status server_core::status() {
   s.suspended = rare_ && rare_->suspended;
   s.hibernating = hibernating_;
   s.state = std::string(type_.name) + "{}";
+  if (rare_ && is_debugged()) s.log = rare_->debug->log();
   add_status(s);
   return s;
 }
@@ -658,38 +743,43 @@ void server_core::report_end(const exit_reason& why, const ending& end) {
       told.fields.emplace_back(field, text);
   }
   report(std::move(told));
-  report({.what = "crash",
-          .severity = severity::error,
-          .process = self(),
-          .name = describe(self()),
-          .reason = s.reason,
-          .fields = {{"type", std::string(type_.name)}, {"label", label}}});
+  if (event_wanted("crash")) report(crash_event(s.reason));
 }
 
 // ---- system requests ---------------------------------------------------------------------------------------------
 
+struct server_core::subject final : system_subject {
+  explicit subject(server_core& c) : core(c) {}
+  server_status status() override {
+    server_status s = core.status();
+    core.show(s);
+    return s;
+  }
+  std::string state() override {
+    server_status s = core.status();
+    core.show(s);
+    return s.data.empty() ? s.state : "{" + s.state + ", " + s.data + "}";
+  }
+  const server_type* type() const override { return &core.type_; }
+  void* object() override { return core.server(); }
+  std::unique_ptr<debugging>& debug() override { return core.rare_ ? core.rare_->debug : fresh; }
+  server_core& core;
+  std::unique_ptr<debugging> fresh;  // of a server that has nothing else that is rare
+};
+
 void server_core::run_system(request_envelope* e) {
+  system_order order;
+  bool was_suspended = rare_ && rare_->suspended;
+  subject me(*this);
+  // Before the answer: who has it may count on what it says.
   auto* r = static_cast<system_request*>(e);
-  handle_request(r);
-  server_status answer;
-  bool suspends = false;
-  switch (r->op) {
-    case system_op::suspend: suspends = !std::exchange(more().suspended, true); break;
-    case system_op::resume:
-      if (rare_) rare_->suspended = false;
-      break;
-    case system_op::get_status:
-      answer = status();
-      show(answer);
-      break;
-  }
-  if (begin_reply(*r)) {
-    make_reply(r, std::move(answer));
-    finish_handled(r, true);
-  } else {
-    drop_request(r, nullptr);
-  }
-  if (suspends && !being_ended()) stay_suspended();
+  if (r->op == system_op::suspend) more().suspended = true;
+  if (r->op == system_op::resume || r->op == system_op::terminate) more().suspended = false;
+  const bool goes_on = answer_system(me, r, order);
+  if (me.fresh) more().debug = std::move(me.fresh);
+  if (!goes_on) return;
+  if (order.next == system_order::what::terminate) return stop({.why = std::move(order.why)});
+  if (order.next == system_order::what::suspend && !was_suspended) stay_suspended();
 }
 
 // Everything but system requests, and what ends the server, stays in the mailbox.
@@ -727,7 +817,7 @@ void server_core::loop() {
     auto failed = guard([&] {
       if (rare_) {
         rare_->self = self();
-        check_debug_options();
+        start_debugging();
       }
       begin(init());
       for (;;) {
@@ -820,29 +910,5 @@ namespace otp {
 void gen_server::stop(pid who, exit_reason why, duration timeout) {
   detail::stop_process(who, who.to_string(), std::move(why), timeout);
 }
-
-namespace sys {
-
-namespace {
-
-server_status ask(pid server, detail::system_op op, const char* what, duration timeout) {
-  auto failed = [&](exit_reason cause) {
-    return exited(detail::call_failure(std::move(cause), what, server.to_string(), "system", timeout));
-  };
-  detail::require_valid_timeout(timeout);
-  detail::request_holder<detail::system_request> holder(new detail::system_request(op));
-  if (auto why = detail::call_and_wait(server, holder.r, timeout)) throw failed(std::move(*why));
-  return std::move(*holder.r->reply.value);
-}
-
-}  // namespace
-
-server_status get_status(pid server, duration timeout) {
-  return ask(server, detail::system_op::get_status, "sys.get_status", timeout);
-}
-void suspend(pid server, duration timeout) { ask(server, detail::system_op::suspend, "sys.suspend", timeout); }
-void resume(pid server, duration timeout) { ask(server, detail::system_op::resume, "sys.resume", timeout); }
-
-}  // namespace sys
 
 }  // namespace otp

@@ -3,6 +3,7 @@
 #include <otp/sys.hpp>
 
 #include "behaviours/server_parts.hpp"
+#include "process/request_core.hpp"
 
 #include <fmt/format.h>
 
@@ -62,10 +63,15 @@ struct machine_core::pending_event {
   event_type type;
   bool listed = false;    // a request that is among the outstanding too
   bool answered = false;  // a request that was answered and postponed
+  bool roomed = false;    // it counts against the limits of the mailbox: postponed
+  std::uint32_t bytes = 0;
   pending_event* next = nullptr;
 
   request_envelope* request() const noexcept {
     return sort->kind == signal::request ? static_cast<request_envelope*>(e) : nullptr;
+  }
+  void leave_room() noexcept {
+    if (std::exchange(roomed, false)) give_back_room(*runtime_core::current(), *current_process(), bytes);
   }
 };
 
@@ -102,6 +108,7 @@ machine_core::~machine_core() {
   for (event_list* list : {&queue_, &postponed_}) {
     while (list->first) {
       pending_event* e = list->pop();
+      e->leave_room();
       if (request_envelope* r = e->request())
         drop_answered(r);
       else
@@ -160,7 +167,7 @@ std::string machine_core::advice(const envelope_type& type) {
 }
 
 void machine_core::take(envelope* e, runner r, event_kind kind) {
-  pending_event fresh{.e = e, .sort = e->type, .run = r, .type = kind};
+  pending_event fresh{.e = e, .sort = e->type, .run = r, .type = kind, .bytes = e->bytes};
   handle(fresh);
 }
 
@@ -172,6 +179,7 @@ void machine_core::work() {
     return fire(at);
   }
   std::unique_ptr<pending_event> e(queue_.pop());
+  e->leave_room();
   if (request_envelope* r = e->request(); r && !e->answered) {
     if (!r->run_expired && r->progress.load(std::memory_order_relaxed) == request_state::abandoned)
       return drop_answered(r);  // its caller has given up meanwhile
@@ -186,6 +194,11 @@ void machine_core::handle(pending_event& e) {
   if (!timers_.empty()) cancel_timer_of(event_kind::event_timeout);
   hibernating_ = false;
   machine_turn t(*this, e.type, e.answered ? nullptr : e.request());
+  if (rare_ && is_debugged()) [[unlikely]] {
+    if (t.request) t.request->traced = true;
+    tell_event(sys::debug_kind::in, e);
+    if (being_ended()) return let_go(e, t);
+  }
   doing_.store(e.sort->record, std::memory_order_relaxed);
   auto failed = guard_callback(*current_process(), [&] {
     try {
@@ -201,6 +214,19 @@ void machine_core::handle(pending_event& e) {
   transition(e, t);
 }
 
+// `readable`: it is still there, and not with its caller again.
+void machine_core::tell_event(sys::debug_kind what, const pending_event& e, bool readable) {
+  std::string sort = e.type.to_string();
+  sys::debug_facts facts{.what = what, .sort = sort, .message = e.sort->record};
+  if (readable && e.e) facts.payload = e.sort->payload(e.e);
+  if (what == sys::debug_kind::in && e.request()) facts.other = e.request()->caller;
+  if (what == sys::debug_kind::consume) {
+    facts.subject = this;
+    facts.state = [](const void* self) { return static_cast<const machine_core*>(self)->state_text(); };
+  }
+  tell(std::move(facts));
+}
+
 void machine_core::transition(pending_event& e, machine_turn& t) {
   std::unique_ptr<step_extras> all = std::move(t.asked.extras);
   bool postponed = all && all->postpone;
@@ -211,6 +237,11 @@ void machine_core::transition(pending_event& e, machine_turn& t) {
   if (machine().enter && (t.changed || t.asked.action == machine_step::what::repeat)) {
     if (!enter_state(&e, t, all, !t.changed)) return;
     machine().left(server());
+  }
+  if (rare_ && is_debugged()) [[unlikely]] {
+    tell_event(postponed ? sys::debug_kind::postpone : sys::debug_kind::consume, e,
+               t.request || !e.request() || e.answered);
+    if (being_ended()) return let_go(e, t);
   }
   if (postponed) {
     if (auto failed = guard([&] { postpone(e, t); })) return fail(&e, t, std::move(*failed));
@@ -268,6 +299,7 @@ void machine_core::commit(bool changed, step_extras* all) {
       auto* e = new pending_event{
           .e = a.content, .sort = a.content->type, .run = runner_of(*a.content), .type = std::move(a.type)};
       a.content = nullptr;
+      if (rare_ && is_debugged()) tell_event(sys::debug_kind::insert, *e);
       inserted.push_back(e);
     }
     queue_.put_before(inserted);
@@ -309,6 +341,8 @@ void machine_core::postpone(pending_event& e, machine_turn& t) {
   auto* later = new pending_event{
       .e = e.e, .sort = e.sort, .run = e.run, .type = e.type, .listed = e.listed, .answered = e.answered || t.kept};
   postponed_.push_back(later);
+  later->bytes = e.bytes;
+  later->roomed = hold_room(*current_process(), later->bytes);
   request_envelope* r = t.request;
   if (!r) return;
   request_envelope* left = nullptr;

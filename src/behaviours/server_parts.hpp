@@ -2,6 +2,7 @@
 #pragma once
 #include <otp/detail/server_core.hpp>
 
+#include "behaviours/debugging.hpp"
 #include "process/runtime_core.hpp"
 
 namespace otp::detail {
@@ -26,7 +27,8 @@ struct server_core::rare {
   otp::pid self;
   server_name name;
   duration hibernate_after = infinity;
-  std::vector<std::string> debug;
+  std::vector<std::string> debug_options;  // until it has started
+  std::unique_ptr<debugging> debug;        // while something is switched on
   ref idle_timer;
   std::uint64_t idle_number = 0;  // of the idle timeout that counts; 0: none
   std::uint64_t idle_last = 0;

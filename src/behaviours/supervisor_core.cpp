@@ -8,9 +8,20 @@
 
 namespace otp::detail {
 
+namespace {
+// What debugging shows of a reply.
+constexpr type_record reply_record{"supervisor reply", sizeof(supervisor_reply),
+                                   [](const void*) { return std::string("supervisor reply"); }, nullptr};
+}  // namespace
+
 supervisor_core::supervisor_core(std::unique_ptr<plan_maker> maker, const std::string_view& type,
                                  std::string_view module, const start_options& options, start_ticket* ticket)
-    : maker_(std::move(maker)), type_(type), module_(module), name_(options.name), ticket_(ticket) {}
+    : maker_(std::move(maker)),
+      type_(type),
+      module_(module),
+      name_(options.name),
+      ticket_(ticket),
+      debug_options_(options.debug) {}
 
 supervisor_core::~supervisor_core() {
   if (ticket_) ticket_->drop();  // it was never started
@@ -73,6 +84,10 @@ void supervisor_core::receive(envelope* e) {
 }
 
 void supervisor_core::take(envelope* e) {
+  if (debug_) [[unlikely]] {
+    tell_in(*e);
+    if (being_ended()) return hold(e);  // it ends with what is held
+  }
   if (e->type->kind == signal::request) return take_request(static_cast<supervisor_request*>(e));
   if (e->type->kind == signal::stop) {
     exit_reason why = std::move(static_cast<stop_envelope*>(e)->why);
@@ -143,26 +158,57 @@ void supervisor_core::unexpected(envelope* e) {
                      {"advice", "use the functions of otp::supervisor, or send to one of its children"}}});
 }
 
+struct supervisor_core::subject final : system_subject {
+  explicit subject(supervisor_core& c) : core(c) {}
+  server_status status() override { return core.status(); }
+  std::string state() override { return core.state_text(); }
+  const server_type* type() const override { return nullptr; }
+  void* object() override { return nullptr; }
+  std::unique_ptr<debugging>& debug() override { return core.debug_; }
+  supervisor_core& core;
+};
+
 void supervisor_core::take_system(request_envelope* e) {
   auto* r = static_cast<system_request*>(e);
   if (r->op == system_op::suspend) suspended_ = true;
-  if (r->op == system_op::resume) suspended_ = false;
-  write_reply(r, r->op == system_op::get_status ? status() : server_status{});
+  if (r->op == system_op::resume || r->op == system_op::terminate) suspended_ = false;
+  subject me(*this);
+  system_order order;
+  if (!answer_system(me, r, order)) return;
+  if (order.next == system_order::what::terminate) order_end(std::move(order.why));
+}
+
+void supervisor_core::tell(sys::debug_facts&& facts) {
+  facts.name = identity_.name;
+  debug_->tell(facts);
+}
+
+void supervisor_core::tell_in(const envelope& e) {
+  const bool call = e.type->kind == signal::request;
+  tell({.what = sys::debug_kind::in,
+        .sort = call ? "call" : "info",
+        .message = e.type->record,
+        .payload = e.type->record ? e.type->payload(&e) : nullptr,
+        .other = call ? static_cast<const request_envelope&>(e).caller : pid()});
 }
 
 server_status supervisor_core::status() const {
-  static constexpr const char* doing[] = {"idle", "stopping a child", "stopping siblings of a failed child",
-                                          "stopping partitions", "stopping all children"};
   server_status s;
   s.pid = self();
   s.parent = parent_;
   s.type = std::string(type_);
   s.name = name_.empty() ? self().to_string() : name_.to_string();
   s.suspended = suspended_;
-  s.state = std::string(type_) + "{strategy: " + to_string(plan_.strategy) +
-            ", children: " + unsigned_text(children_ ? children_->size() : 0) +
-            ", doing: " + doing[static_cast<int>(doing_)] + "}";
+  s.state = state_text();
   return s;
+}
+
+std::string supervisor_core::state_text() const {
+  static constexpr const char* doing[] = {"idle", "stopping a child", "stopping siblings of a failed child",
+                                          "stopping partitions", "stopping all children"};
+  return std::string(type_) + "{strategy: " + to_string(plan_.strategy) +
+         ", children: " + unsigned_text(children_ ? children_->size() : 0) +
+         ", doing: " + doing[static_cast<int>(doing_)] + "}";
 }
 
 // ---- requests ----------------------------------------------------------------------------------------------------
@@ -212,6 +258,12 @@ void supervisor_core::take_request(supervisor_request* r) {
 }
 
 void supervisor_core::reply_to_asker(supervisor_reply&& value) {
+  if (debug_ && asker_) [[unlikely]]
+    tell({.what = sys::debug_kind::out,
+          .message = &reply_record,
+          .other = asker_->caller,
+          .subject = this,
+          .state = [](const void* self) { return static_cast<const supervisor_core*>(self)->state_text(); }});
   runtime_bracket bracket;
   supervisor_request* r = std::exchange(asker_, nullptr);
   asked_for_ = nullptr;

@@ -10,6 +10,7 @@
 // 4. After user code has run (a start function, init), being_ended() is asked before anything else is done.
 #pragma once
 #include "behaviours/child_table.hpp"
+#include "behaviours/debugging.hpp"
 #include "behaviours/partition_routes.hpp"
 #include "behaviours/restart_window.hpp"
 #include "behaviours/supervisor_report.hpp"
@@ -78,6 +79,10 @@ class supervisor_core final : public process_body {
     return plan_.what == supervisor_plan::kind::dynamic || plan_.strategy == strategy::simple_one_for_one;
   }
   server_status status() const;
+  std::string state_text() const;
+  struct subject;
+  void tell(sys::debug_facts&& facts);
+  void tell_in(const envelope& e);
   void let_go(const exit_reason& why) noexcept;
 
   // supervisor_start.cpp: starting and restarting
@@ -134,6 +139,8 @@ class supervisor_core final : public process_body {
   supervisor_identity identity_;
   std::atomic<child_record*> starting_{nullptr};  // whose start function runs; read by others
   bool suspended_ = false;
+  std::vector<std::string> debug_options_;  // until it has started
+  std::unique_ptr<debugging> debug_;        // while sys has something switched on
   bool told_to_end_ = false;   // by an exit signal that is still in the mailbox: nothing is started any more
   bool told_to_stop_ = false;  // by a stop signal: a start has its shutdown time, and no more
 

@@ -42,13 +42,12 @@ bool supervisor_core::start() {
   if (being_ended()) return true;
   if (!failed && !plan_.refusal) failed = plan_.check();
   if (failed) {
-    if (!failed->is_expected())
-      report({.what = "crash",
-              .severity = severity::error,
-              .process = self(),
-              .name = identity_.name,
-              .reason = *failed,
-              .fields = {{"type", std::string(type_)}, {"in", "init"}}});
+    if (!failed->is_expected() && event_wanted("crash")) {
+      event e = crash_event(*failed);
+      e.name = identity_.name;
+      e.fields.emplace_back("in", "init");
+      report(std::move(e));
+    }
     refuse(*failed, *failed);
     return true;
   }
@@ -61,6 +60,11 @@ bool supervisor_core::start() {
   }
   window_ = restart_window(plan_.max_restarts + planted(bug::intensity_off_by_one), plan_.max_seconds);
   children_.emplace(!by_process());
+  for (const std::string& option : std::exchange(debug_options_, {})) {
+    if (!debug_) debug_ = std::make_unique<debugging>();
+    if (!debug_->option(option)) report_bad_debug_option(option);
+  }
+  if (debug_ && !debug_->on()) debug_.reset();
   start_all();
   return true;
 }

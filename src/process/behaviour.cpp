@@ -51,6 +51,8 @@ void finish_handled(request_envelope* r, bool begun) noexcept {
   process* p = current_process();
   if (r->core->explorer) [[unlikely]]
     at_point(*scheduler::current(), "reply");
+  if (r->traced) [[unlikely]]
+    p->body->replying(*r);
   request_envelope* left = nullptr;
   {
     // In one section: in between, an abandonment would not know of the request.

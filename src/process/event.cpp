@@ -111,11 +111,14 @@ class without_broken_pipe {
   bool was_pending_;
 };
 
-// Standard error, one line an event. A closed, full or stuck one must not hurt: nobody waits for it, and what cannot be
-// written is counted. False: (part of) the line is lost.
-bool write_to_stderr(const event& e) {
-  if (e.severity < severity::warning) return true;
-  std::string line = e.to_string() + "\n";
+// One line an event.
+bool write_to_stderr(const event& e) { return e.severity < severity::warning || write_line_to_stderr(e.to_string()); }
+
+}  // namespace
+
+// A closed, full or stuck one must not hurt: nobody waits for it, and what cannot be written is counted.
+bool write_line_to_stderr(std::string_view text) {
+  std::string line = std::string(text) + "\n";
   const char* at = line.data();
   std::size_t left = line.size();
   without_broken_pipe quiet;
@@ -132,8 +135,6 @@ bool write_to_stderr(const event& e) {
   }
   return true;
 }
-
-}  // namespace
 
 // A fixed window of a second per kind of event: simple, and exact under virtual time.
 static bool has_room(runtime_core::event_state::kind& kind, nanos now, unsigned most) noexcept {

@@ -15,4 +15,7 @@ struct runtime_core::event_state {
   bool removed = false;               // guarded by lock
 };
 
+/// A line to standard error, without waiting. False: (part of) it is lost.
+bool write_line_to_stderr(std::string_view text);
+
 }  // namespace otp::detail

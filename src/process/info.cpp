@@ -146,12 +146,13 @@ struct question {
   process_info answer;
 };
 
-void describe(process& p, void* argument) {
+void fill_in(process& p, void* argument) {
   auto& [core, own, a] = *static_cast<question*>(argument);
   view seen(p, &a);
   seen.tell(a);
   a.pid = p.self();
   if (const std::string_view* type = p.type_name.load()) a.type = *type;
+  if (p.body) a.initial_call = p.body->initial_call();
   a.status = seen.exiting()                     ? process_status::exiting
              : own                              ? process_status::running
              : p.in.asleep()                    ? process_status::waiting
@@ -216,8 +217,9 @@ std::optional<std::string> label(pid who) {
   return text;
 }
 
-std::optional<process_info> info(pid who) {
-  runtime_core& core = require_runtime("info");
+namespace detail {
+
+std::optional<process_info> look_at(runtime_core& core, pid who, nanos patience) {
   process* me = current_process();
   bool own = me && me->self() == who;
   if (own) {
@@ -225,13 +227,19 @@ std::optional<process_info> info(pid who) {
     intake(core, *me);
   }
   question q{core, own, {}};
-  if (!visit(core, who, describe, &q)) return std::nullopt;
+  if (patience == never ? !visit(core, who, fill_in, &q)
+                        : visit_within(core, patience, who, fill_in, &q) != visited::yes)
+    return std::nullopt;
   {
     std::lock_guard lock(core.names_lock);
     if (auto named = core.names_of.find(who.value()); named != core.names_of.end()) q.answer.name = named->second;
   }
   return std::move(q.answer);
 }
+
+}  // namespace detail
+
+std::optional<process_info> info(pid who) { return look_at(require_runtime("info"), who); }
 
 std::optional<detail::process_facts> detail::facts_of(pid who) {
   runtime_core& core = require_runtime("facts");

@@ -26,6 +26,9 @@ class proc_lib_body final : public process_body {
     if (inner_) inner_->given_up(why);
     if (ticket_) ticket_->failed(why);
   }
+  void replying(const request_envelope& r) noexcept override {
+    if (inner_) inner_->replying(r);
+  }
   std::string_view doing() const noexcept override { return inner_ ? inner_->doing() : std::string_view(); }
   const std::string_view& type() const noexcept override { return type_; }
   start_ticket* ticket() const noexcept { return ticket_; }
@@ -56,9 +59,11 @@ void entered_loop(process_body* inner) noexcept {
 
 namespace proc_lib {
 
-result<otp::detail::started> detail::start(otp::detail::unique_function body, const std::string_view& type,
-                                           options how) {
+result<otp::detail::started> detail::start(otp::detail::unique_function body, const std::string_view& type, options how,
+                                           bool monitored) {
   if (!body) throw bad_argument("proc_lib.start: the function object is empty; give one that can be called");
+  if (how.spawn.monitor && !monitored)
+    throw bad_argument("proc_lib.start: spawn_options::monitor belongs to start_monitor, which returns the reference");
   auto* ticket = otp::detail::start_ticket::make();
   otp::detail::ticket_holder holder(ticket);
   auto made = std::make_unique<otp::detail::proc_lib_body>(std::move(body), type, ticket);

@@ -380,5 +380,13 @@ visited visit_within(runtime_core&, nanos patience, pid who, void (*look)(proces
                      bool fence = false);
 /// The same without a limit. False if it is dead.
 bool visit(runtime_core&, pid who, void (*look)(process&, void*), void* argument, bool fence = false);
+/// What info() says of it; none also if it is busy for that long.
+std::optional<process_info> look_at(runtime_core&, pid who, nanos patience = never);
+
+// ---- crash_event.cpp ---------------------------------------------------------------------------------------------
+/// The crash report of the process that runs here and ends with `why`.
+event crash_event(runtime_core&, process&, const exit_reason& why);
+/// It ends by an exception that is no exit.
+bool is_error(const exit_reason& why) noexcept;
 
 }  // namespace otp::detail

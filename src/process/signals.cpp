@@ -95,6 +95,27 @@ inline worker* worker_of(runtime_core& core) noexcept {
 
 }  // namespace
 
+bool hold_room(process& p, std::size_t bytes) noexcept {
+  mailbox_account* a = p.account.load(std::memory_order_relaxed);
+  if (!a) return false;
+  a->bytes.fetch_add(bytes);
+  a->count.fetch_add(1);
+  return true;
+}
+
+void give_back_room(runtime_core& core, process& place, std::size_t bytes) noexcept {
+  mailbox_account& a = *place.kept_account;
+  a.bytes.fetch_sub(bytes);
+  a.count.fetch_sub(1);
+  if (a.policy.load() != overflow::block) return;
+  std::vector<pid> waiting;
+  {
+    std::lock_guard lock(a.lock);
+    waiting.swap(a.waiting);
+  }
+  for (pid who : waiting) send_wake(core, who, &a);
+}
+
 bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
   process* p = core.table.find(to);
   if (planted(bug::bound_drops_exits) && p && e->type->kind == signal::exit)
@@ -133,16 +154,7 @@ room take_room(mailbox_account& a, envelope& e) noexcept {
 void give_room(runtime_core& core, process& place, envelope& e) noexcept {
   if (!e.accounted) return;
   e.accounted = 0;
-  mailbox_account& a = *place.kept_account;
-  a.bytes.fetch_sub(e.bytes);
-  a.count.fetch_sub(1);
-  if (a.policy.load() != overflow::block) return;
-  std::vector<pid> waiting;
-  {
-    std::lock_guard lock(a.lock);
-    waiting.swap(a.waiting);
-  }
-  for (pid who : waiting) send_wake(core, who, &a);
+  give_back_room(core, place, e.bytes);
 }
 
 exit_reason over_limit(const mailbox_account& a, room why, std::size_t more) noexcept {

@@ -11,9 +11,6 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
-#include "runtime/stall_probe.hpp"
-
-#include <algorithm>
 
 #include <unistd.h>
 
@@ -35,6 +32,7 @@ class function_body final : public process_body {
   }
   const std::string_view& type() const noexcept override { return type_; }
   process_kind kind() const noexcept override { return kind_; }
+  bool of_proc_lib() const noexcept override { return false; }
 
  private:
   // Runs the function. True: it left for another one, which waits for a message.
@@ -95,23 +93,11 @@ std::optional<exit_reason> user(process& p, F&& code) {
 }
 
 void report_crash(runtime_core& core, process& p, const exit_reason& why) {
-  // Like proc_lib: what ended by its own doing and abnormally is reported; exit signals are not.
+  // Like proc_lib: what ended by its own doing and abnormally is reported; exit signals are not. Of a plain process
+  // errors only are reported, and not what it exits with.
   if (p.dying || p.reported || why.is_expected()) return;
-  core.emit([&] {
-    event e{.what = "crash",
-            .severity = severity::error,
-            .process = p.self(),
-            .name = core.describe(p.self()),
-            .reason = why,
-            .fields = {{"type", std::string(p.body ? p.body->type() : std::string_view())}}};
-    if (const std::vector<void*>* frames = why.backtrace(); frames && !frames->empty()) {
-      stall_trace trace;
-      trace.count = std::min(frames->size(), trace.frames.size());
-      std::copy_n(frames->begin(), trace.count, trace.frames.begin());
-      e.fields.emplace_back("thrown_at", trace.text());
-    }
-    return e;
-  });
+  if (p.body && !p.body->of_proc_lib() && !is_error(why)) return;
+  if (core.explorer || core.wants_event("crash")) core.emit([&] { return crash_event(core, p, why); });
 }
 
 // The process is over: its body goes, then it is taken out of the world. Runs on the stack it ended on.

@@ -294,8 +294,8 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       if (found) take_from_queue(core, p, before, found);
     }
     if (found) {
-      if (found->type->kind != signal::reply)
-        count_on(on, counter::handled);  // a response was not accepted as a message
+      if (found->type->kind <= signal::cast)
+        count_on(on, counter::handled);  // responses and orders were not accepted as messages
       p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       return found;
     }

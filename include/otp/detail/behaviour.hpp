@@ -6,6 +6,7 @@
 // Source  Erlang's proc_lib.
 #pragma once
 #include <otp/detail/request.hpp>
+#include <otp/event.hpp>
 #include <otp/process.hpp>
 
 #include <memory>
@@ -47,12 +48,18 @@ class process_body {
   virtual process_kind kind() const noexcept { return process_kind::function; }
   /// Whether its messages have shown nothing but a value that is stored and given back.
   virtual bool only_stores() const noexcept { return false; }
+  /// What it was started with, for reports.
+  virtual std::string initial_call() const { return std::string(type()); }
+  /// The reply of a request that is `traced` is made and leaves next.
+  virtual void replying(const request_envelope& r) noexcept { static_cast<void>(r); }
   /// What it is doing, for reports: the handler's message type. Read by other threads: static text only.
   virtual std::string_view doing() const noexcept { return {}; }
   /// What it is about, for the report of an abandonment; called as given_up() is.
   virtual std::string busy_with() const { return {}; }
   /// Whether it reports its own crash, so that nobody else does.
   virtual bool reports_itself() const noexcept { return false; }
+  /// Whether proc_lib started it: every abnormal end of its own is a crash then, and not errors only.
+  virtual bool of_proc_lib() const noexcept { return true; }
   /// It is spawned with this monitor; before it takes its first step.
   virtual void watched(ref monitor) noexcept { static_cast<void>(monitor); }
   /// On whose behalf it runs: see otp::callers().
@@ -168,6 +175,8 @@ std::size_t worker_places(runtime_core& core) noexcept;
 std::uint64_t names_given_up(runtime_core& core) noexcept;
 /// False if the limit on events of this kind is reached: it is counted as left out, and need not be built.
 bool event_wanted(std::string_view what);
+/// The crash report of the caller, which ends with `why`: proc_lib's, with what OTP tells of it.
+event crash_event(const exit_reason& why);
 
 // ---- starting a child on the supervisor's stack ------------------------------------------------------------------
 

@@ -539,14 +539,25 @@ struct state_variant<states<States...>> {
   using type = std::variant<States...>;
 };
 
+}  // namespace detail
+
+/// A machine's struct and its state, as sys::get_state and replace_state see them.
+template <class Machine>
+struct machine_state {
+  Machine data;
+  typename detail::state_variant<detail::states_t<Machine>>::type state;  ///< a std::variant of the states
+};
+
+namespace detail {
+
 /// What a machine's process owns: the user's struct and the state.
 template <class Machine>
-struct machine_box {
+struct machine_box : machine_state<Machine> {
   using variant = typename state_variant<states_t<Machine>>::type;
 
   template <class... Args>
   explicit machine_box(variant&& start, Args&&... args)
-      : data(make(std::forward<Args>(args)...)), state(std::move(start)) {}
+      : machine_state<Machine>{make(std::forward<Args>(args)...), std::move(start)} {}
 
   template <class... Args>
   static Machine make(Args&&... args) {
@@ -560,10 +571,15 @@ struct machine_box {
     return std::visit([]<class State>(const State& s) { return state_view(&s, &record_of<State>); }, v);
   }
 
-  Machine data;
-  variant state;
   std::optional<variant> previous;  // while an enter call runs
   std::unique_ptr<step_extras> first;
+};
+
+template <state_machine Machine>
+struct inspected<Machine> {
+  using state = machine_state<Machine>;
+  static state& of(void* object) { return *static_cast<machine_box<Machine>*>(object); }
+  static void replaced(void*) {}
 };
 
 /// Who waits for the reply to an event, if anybody does.

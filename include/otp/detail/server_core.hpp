@@ -30,7 +30,9 @@ struct start_options {
   duration timeout = infinity;          ///< for init; past it the server is killed and the start fails with `timeout`
   duration hibernate_after = infinity;  ///< idle this long, the server gives back what it can do without
   spawn_options spawn{};  ///< priority, stack_size, mailbox, trap_exit, label; link and monitor are the start form's
-  std::vector<std::string> debug{};  ///< "trace", "log", "statistics"; others are reported and ignored
+  /// What sys can switch on: "trace", "log", "log=20", "log_to_file=/path", "statistics"; others are reported and
+  /// ignored.
+  std::vector<std::string> debug{};
 };
 
 /// What a status query or a report shows of a server; `format_status` may rewrite it.
@@ -45,6 +47,8 @@ struct server_status {
   exit_reason reason{};   ///< reports only
   std::string message{};  ///< reports only: what was being handled
   std::vector<std::string> log{};
+  std::vector<std::string> debug{};  ///< what is switched on, and the hooks
+  std::vector<std::pair<std::string, std::string>> dictionary{};
   // Of machines (gen_statem.hpp) only.
   std::string data{};           ///< the machine's to_string(), or its type
   std::string callback_mode{};  ///< "state_functions" or "handle_event_function", and whether there are enter calls
@@ -53,6 +57,11 @@ struct server_status {
   std::vector<std::string> postponed{};  ///< oldest first
   std::vector<std::string> queue{};      ///< inserted and retried events, next first
 };
+
+namespace sys {
+enum class debug_kind : std::uint8_t;
+struct debug_facts;
+}  // namespace sys
 
 namespace detail {
 
@@ -85,7 +94,13 @@ struct server_type {
 struct server_envelope_type : envelope_type {
   const server_type* server;
   runner run;
+  // Of a request: its reply, for who debugs the server.
+  const type_record* reply = nullptr;
+  const void* (*reply_value)(const request_envelope*) = nullptr;
 };
+
+template <class Server>
+struct inspected;  // sys.hpp
 
 /// What a handler asks for besides its reply.
 struct step_result {
@@ -187,6 +202,8 @@ class server_core : public process_body {
   void given_up(const exit_reason& why) noexcept final;
   start_ticket* release_ticket() noexcept final { return std::exchange(ticket_, nullptr); }
   const std::string_view& type() const noexcept final { return type_.name; }
+  std::string initial_call() const final { return std::string(type_.name) + "::init"; }
+  void replying(const request_envelope& r) noexcept final;
   std::string_view doing() const noexcept final;
   bool reports_itself() const noexcept final { return true; }
   process_kind kind() const noexcept final { return process_kind::server; }
@@ -205,15 +222,22 @@ class server_core : public process_body {
   virtual void begin(init_step&& done);
   /// What a behaviour of its own adds to the status.
   virtual void add_status(server_status&) {}
+  virtual bool is_machine() const noexcept { return false; }
   /// What to do about a message that has no handler.
   virtual std::string advice(const envelope_type& type);
 
   // What follows is for server_core and machine_core.
   struct rare;  // what most servers never need
+  struct subject;
   struct ending;
   rare& more();
   bool take_name();
-  void check_debug_options();
+  void start_debugging();
+  bool is_debugged() const noexcept;  // ask where rare_ is set
+  void tell_in(const envelope_type& type, const envelope& e);
+  void tell(sys::debug_facts&& seen);
+  void tell_state(sys::debug_kind what);
+  std::string state_text() const;
   void run(runner r, envelope* e);
   void end_run(turn& t, const envelope_type& type, envelope* left, bool handled, std::optional<exit_reason> failed);
   void run_request(request_envelope* r);

@@ -157,6 +157,7 @@ class machine_core : public server_core {
  protected:
   void begin(init_step&& done) final;
   void add_status(server_status& s) final;
+  bool is_machine() const noexcept final { return true; }
   std::string advice(const envelope_type& type) final;
 
  private:
@@ -176,6 +177,7 @@ class machine_core : public server_core {
   void fire(std::size_t at);
   void handle(pending_event& e);
   void transition(pending_event& e, machine_turn& t);
+  void tell_event(sys::debug_kind what, const pending_event& e, bool readable = true);
   bool enter_state(pending_event* e, machine_turn& outer, std::unique_ptr<step_extras>& all, bool again);
   void commit(bool changed, step_extras* all);
   bool finish_event(pending_event& e, machine_turn& t);
