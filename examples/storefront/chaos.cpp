@@ -2,7 +2,10 @@
 
 #include <otp/supervisor.hpp>
 
+#include <algorithm>
 #include <random>
+#include <string_view>
+#include <utility>
 
 #include "counters.hpp"
 
@@ -20,11 +23,19 @@ std::optional<otp::pid> any_child(const char* supervisor) {
   return running[chance() % running.size()];
 }
 
+// What a kind is called, and the supervisor of those that are of it.
+constexpr std::pair<std::string_view, const char*> kinds[] = {
+    {"connection", "connections"}, {"db_connection", "db"}, {"payment", "payment_sup"},
+    {"cart", "cart_sup"},          {"task", "background"},  {"subscriber", "subscribers"}};
+// Of the others there is one each, under its name.
+constexpr const char* names[] = {"rate_limiter", "db_writer",   "listener",   "status",   "config",  "job_runner",
+                                 "health",       "payment_clerk", "db",       "connections", "background", "topics",
+                                 "payments",     "carts"};
+
 std::optional<otp::pid> victim(const std::string& what) {
-  if (what == "connection") return any_child("connections");
-  if (what == "db_connection") return any_child("db");
-  for (const char* name : {"rate_limiter", "db_writer", "listener", "status", "db", "connections"})
-    if (what == name) return otp::whereis(name);
+  for (auto [kind, supervisor] : kinds)
+    if (what == kind) return any_child(supervisor);
+  if (std::ranges::find(names, what) != std::end(names)) return otp::whereis(what);
   return std::nullopt;
 }
 

@@ -7,8 +7,8 @@
 
 namespace storefront {
 
-/// Kills a process of this kind: "connection" or "db_connection" (any of them), or one by its name: "rate_limiter",
-/// "db_writer", "listener", "status", "db", "connections". Returns whom; none if there is none.
+/// Kills any process of a kind (connection, db_connection, payment, cart, task, subscriber) or one by its name, such as
+/// "rate_limiter" or "db": chaos.cpp lists them. Returns whom; none if there is none.
 std::optional<otp::pid> chaos_kill(const std::string& what);
 
 }  // namespace storefront

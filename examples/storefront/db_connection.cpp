@@ -32,34 +32,9 @@ void db_connection::handle_continue(connect) {
   }
 }
 
-// [run]
-template <class Work>
-auto db_connection::run(Work work) -> answer<std::invoke_result_t<Work, sqlite::database&>> {
-  if (!database) return std::unexpected(unavailable{"there is no connection to the database"});
-  try {
-    return otp::blocking([&] { return work(*database); });
-  } catch (const sqlite::error& e) {
-    if (!e.busy()) {
-      database.reset();
-      otp::send(otp::self(), connect{});
-    }
-    return std::unexpected(unavailable{e.what()});
-  }
-}
-// [/run]
-
-db_connection::ping::reply db_connection::handle_call(const ping&) {
-  return run([](sqlite::database& db) { return db.query("SELECT 1").next(); });
-}
-db_connection::read_products::reply db_connection::handle_call(const read_products&) { return run(all_products); }
-db_connection::read_product::reply db_connection::handle_call(const read_product& asked) {
-  return run([&](sqlite::database& db) { return find_product(db, asked.id); });
-}
-db_connection::read_order::reply db_connection::handle_call(const read_order& asked) {
-  return run([&](sqlite::database& db) { return find_order(db, asked.id, asked.user); });
-}
-db_connection::write_order::reply db_connection::handle_call(const write_order& asked) {
-  return run([&](sqlite::database& db) { return place_order(db, asked.order); });
+void db_connection::reconnect() {
+  database.reset();
+  otp::send(otp::self(), connect{});
 }
 
 }  // namespace storefront

@@ -1,7 +1,7 @@
 // A process that owns one connection to the database and runs what others ask of it, one request at a time.
 //
-// Shape   requests are functions of catalogue.hpp and orders.hpp; they run through otp::blocking, so that only this
-//         process, and who asked, waits for the disk.
+// Shape   a request is a function of the database, as those of catalogue.hpp and orders.hpp; it runs through
+//         otp::blocking, so that only this process, and who asked, waits for the disk.
 // Errors  what SQLite refuses (locked, disk full, I/O error) is an answer, `unavailable`, and the connection is opened
 //         anew: the shop goes on with what still works. Any other exception is a bug: the process crashes, and its
 //         supervisor starts a fresh one.
@@ -10,10 +10,8 @@
 
 #include <expected>
 #include <optional>
-#include <vector>
 
-#include "catalogue.hpp"
-#include "orders.hpp"
+#include "sqlite.hpp"
 
 namespace storefront {
 
@@ -26,11 +24,11 @@ struct db_connection {
   template <class T>
   using answer = std::expected<T, unavailable>;
 
-  struct ping { using reply = answer<bool>; };
-  struct read_products { using reply = answer<std::vector<product>>; };
-  struct read_product { using reply = answer<std::optional<product>>; std::int64_t id; };
-  struct read_order { using reply = answer<std::optional<order>>; std::int64_t id; std::string user; };
-  struct write_order { using reply = answer<std::expected<placed_order, refusal>>; order_request order; };
+  template <class F>
+  struct query {
+    using reply = answer<std::invoke_result_t<const F&, sqlite::database&>>;
+    F function;
+  };
   struct connect {};
   using messages = otp::messages<connect>;
 
@@ -42,12 +40,10 @@ struct db_connection {
 
   void handle_continue(connect);
   void handle_info(connect) { handle_continue({}); }
-
-  ping::reply handle_call(const ping&);
-  read_products::reply handle_call(const read_products&);
-  read_product::reply handle_call(const read_product& asked);
-  read_order::reply handle_call(const read_order& asked);
-  write_order::reply handle_call(const write_order& asked);
+  template <class F>
+  typename query<F>::reply handle_call(const query<F>& asked) {
+    return run(asked.function);
+  }
 
   std::string to_string() const { return database ? "connected" : "not connected"; }
 
@@ -55,8 +51,17 @@ struct db_connection {
   std::optional<sqlite::database> database;
 
  private:
-  template <class Work>
-  auto run(Work work) -> answer<std::invoke_result_t<Work, sqlite::database&>>;
+  template <class F>
+  typename query<F>::reply run(const F& work) {
+    if (!database) return std::unexpected(unavailable{"there is no connection to the database"});
+    try {
+      return otp::blocking([&] { return work(*database); });
+    } catch (const sqlite::error& e) {
+      if (!e.busy()) reconnect();
+      return std::unexpected(unavailable{e.what()});
+    }
+  }
+  void reconnect();
 };
 // [/db_connection]
 

@@ -1,6 +1,6 @@
 #include "db_pool.hpp"
 
-#include "counters.hpp"
+#include <atomic>
 
 namespace storefront {
 using namespace std::chrono_literals;
@@ -24,16 +24,6 @@ int db_pool::next_turn() { return static_cast<int>(reads++ % reader_count); }
 
 std::string db_pool::reader(int which) {
   return "db_reader_" + std::to_string(1 + static_cast<unsigned>(which) % reader_count);
-}
-
-bool db_pool::may_try_again(const otp::exit_reason& why, int tries, otp::instant deadline) {
-  auto cause = why.cause();
-  bool in_vain = cause == otp::reason::timeout || cause.what() == otp::exit_reason::kind::system_limit;
-  otp::duration pause = 1ms * std::min(1 << std::min(tries, 6), 50);
-  if (in_vain || otp::now() + pause >= deadline) return false;
-  ++counters.retries;
-  otp::sleep(pause);
-  return true;
 }
 
 }  // namespace storefront

@@ -8,6 +8,7 @@
 #include <otp/supervisor.hpp>
 
 #include "db_connection.hpp"
+#include "retry.hpp"
 
 namespace storefront {
 
@@ -15,13 +16,16 @@ class db_pool {
  public:
   static otp::supervisor_spec spec(int readers, const std::string& file, int max_restarts);
 
-  template <class Request>
-  static typename Request::reply read(const Request& request) {
+  /// Runs `work(database)` in a reader, or in the writer, and returns what it returns, or `unavailable`. It may run more
+  /// than once.
+  template <class F>
+  static typename db_connection::query<F>::reply read(const F& work) {
     int turn = next_turn();
-    return ask(request, [turn](int tries) { return reader(turn + tries); });
+    return ask(work, [turn](int tries) { return reader(turn + tries); });
   }
-  static db_connection::write_order::reply write(const db_connection::write_order& request) {
-    return ask(request, [](int) { return std::string(writer); });
+  template <class F>
+  static typename db_connection::query<F>::reply write(const F& work) {
+    return ask(work, [](int) { return std::string(writer); });
   }
 
   static constexpr const char* writer = "db_writer";
@@ -31,19 +35,18 @@ class db_pool {
 
   static int next_turn();
   static std::string reader(int turn);
-  /// Waits a little before another try; false if there is no sense in one.
-  static bool may_try_again(const otp::exit_reason& why, int tries, otp::instant deadline);
 
   // [ask]
-  template <class Request, class Choose>
-  static typename Request::reply ask(const Request& request, Choose connection) {
+  template <class F, class Choose>
+  static typename db_connection::query<F>::reply ask(const F& work, Choose connection) {
     const otp::instant deadline = otp::now() + patience;
     for (int tries = 0;; ++tries) {
       std::string name = connection(tries);
       // A copy is sent: there may have to be another try.
-      auto reply = otp::try_call(otp::name<db_connection>(name), Request(request), deadline - otp::now());
+      auto reply = otp::try_call(otp::name<db_connection>(name), db_connection::query<F>{work}, deadline - otp::now());
       if (reply) return std::move(*reply);
-      if (!may_try_again(reply.error(), tries, deadline)) return std::unexpected(unavailable{reply.error().to_string()});
+      if (!worth_another_try(reply.error(), tries, deadline))
+        return std::unexpected(unavailable{reply.error().to_string()});
     }
   }
   // [/ask]

@@ -1,7 +1,9 @@
 // The whole way of a request to the database and back, with a supervisor, virtual time and a real file.
 #include "db_pool.hpp"
 
+#include "catalogue.hpp"
 #include "counters.hpp"
+#include "orders.hpp"
 #include "store.hpp"
 
 #include <gtest/gtest.h>
@@ -30,7 +32,10 @@ struct db_pool_test : testing::Test {
       body();
     });
   }
-  static db_connection::write_order order(std::string key) { return {.order = {"ada", std::move(key), 1, 2}}; }
+  static auto order(std::string key) {
+    return db_pool::write([=](sqlite::database& db) { return place_order(db, {"ada", key, 1, 2}); });
+  }
+  static auto products() { return db_pool::read(&all_products); }
   static void kill(const std::string& name) { otp::exit(otp::whereis(name).value(), otp::reason::kill); }
 
   std::string folder, file;
@@ -38,8 +43,8 @@ struct db_pool_test : testing::Test {
 
 TEST_F(db_pool_test, reads_go_round_the_readers_and_orders_to_the_writer) {
   with_pool([] {
-    for (int i = 0; i < 6; ++i) EXPECT_EQ(db_pool::read(db_connection::read_product{2}).value()->id, 2);
-    EXPECT_TRUE(db_pool::write(order("k1")).value());
+    for (int i = 0; i < 6; ++i) EXPECT_TRUE(products());
+    EXPECT_TRUE(order("k1").value());
     auto handled = [](const char* name) { return otp::info(otp::whereis(name).value())->messages_in; };
     EXPECT_EQ(handled("db_reader_1"), handled("db_reader_2"));
     EXPECT_EQ(handled("db_reader_2"), handled("db_reader_3"));
@@ -52,9 +57,9 @@ TEST_F(db_pool_test, a_dead_connection_costs_a_request_another_try_and_nothing_e
     std::uint64_t retries = counters.retries;
     for (int i = 0; i < 50; ++i) {
       for (const char* name : {"db_reader_1", "db_reader_2", "db_reader_3", "db_writer"}) kill(name);
-      EXPECT_TRUE(db_pool::read(db_connection::read_products{}));
+      EXPECT_TRUE(products());
       kill("db_writer");
-      EXPECT_TRUE(db_pool::write(order("k" + std::to_string(i))).value());
+      EXPECT_TRUE(order("k" + std::to_string(i)).value());
     }
     EXPECT_GT(counters.retries, retries);
   });
@@ -64,8 +69,8 @@ TEST_F(db_pool_test, a_dead_connection_costs_a_request_another_try_and_nothing_e
 
 TEST_F(db_pool_test, an_order_whose_answer_was_lost_is_found_by_its_key) {
   with_pool([] {
-    auto first = db_pool::write(order("k1")).value().value();
-    auto again = db_pool::write(order("k1")).value().value();
+    auto first = order("k1").value().value();
+    auto again = order("k1").value().value();
     EXPECT_EQ(again.order, first.order);
     EXPECT_TRUE(again.replayed);
   });
@@ -74,8 +79,8 @@ TEST_F(db_pool_test, an_order_whose_answer_was_lost_is_found_by_its_key) {
 TEST_F(db_pool_test, without_any_connection_a_request_ends_with_unavailable_in_bounded_time) {
   otp::testing::run([] {
     otp::instant begin = otp::now();
-    EXPECT_FALSE(db_pool::read(db_connection::ping{}));
-    EXPECT_FALSE(db_pool::write(order("k1")));
+    EXPECT_FALSE(products());
+    EXPECT_FALSE(order("k1"));
     EXPECT_LE(otp::now() - begin, 4s);
   });
 }
@@ -83,12 +88,12 @@ TEST_F(db_pool_test, without_any_connection_a_request_ends_with_unavailable_in_b
 TEST_F(db_pool_test, a_database_that_cannot_be_opened_is_unavailable_until_it_can) {
   std::filesystem::rename(file, file + ".away");
   with_pool([&] {
-    EXPECT_FALSE(db_pool::read(db_connection::read_products{}));
-    EXPECT_FALSE(db_pool::write(order("k1")));
+    EXPECT_FALSE(products());
+    EXPECT_FALSE(order("k1"));
     std::filesystem::rename(file + ".away", file);
     otp::testing::advance(1s);
-    EXPECT_TRUE(db_pool::read(db_connection::read_products{}));
-    EXPECT_TRUE(db_pool::write(order("k1")));
+    EXPECT_TRUE(products());
+    EXPECT_TRUE(order("k1"));
   });
 }
 
@@ -97,10 +102,10 @@ TEST_F(db_pool_test, a_lock_held_by_another_program_makes_orders_unavailable_and
     {
       sqlite::database other = open_store(file);
       sqlite::transaction holding(other);
-      EXPECT_FALSE(db_pool::write(order("k1")));
-      EXPECT_TRUE(db_pool::read(db_connection::read_products{}));
+      EXPECT_FALSE(order("k1"));
+      EXPECT_TRUE(products());
     }
-    EXPECT_TRUE(db_pool::write(order("k1")).value());
+    EXPECT_TRUE(order("k1").value());
   });
 }
 

@@ -19,8 +19,9 @@ struct request {
 
 struct response {
   int status = 200;
-  std::string body;  ///< JSON
+  std::string body;
   std::vector<std::pair<std::string, std::string>> headers{};
+  std::string_view type = "application/json";  ///< of the body; a literal
 };
 
 /// {"error":{"code":...,"message":...}}

@@ -1,17 +1,21 @@
-// The one file that includes Boost.Beast.
+// HTTP by Boost.Beast; websocket.cpp is the other file that includes it.
 #include "http_connection.hpp"
 
 #include <otp/otp.hpp>
 
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
 
 #include <array>
+#include <sstream>
 
 #include "counters.hpp"
 #include "http.hpp"
 #include "service.hpp"
+#include "websocket.hpp"
 
 namespace storefront {
 
@@ -43,7 +47,7 @@ class connection {
       otp::trap_exit(false);
       if (!another || asked_to_end()) break;
     }
-    close();
+    if (!handed_over_) close();
   }
   // [/serve]
 
@@ -71,6 +75,7 @@ class connection {
     http::async_read(socket_, buffer_, incoming, otp::use_process[error].within(settings_.body_timeout));
     if (error) return give_up(error, incoming);
     if (overloaded_) return write(too_many_connections(), incoming, false);
+    if (boost::beast::websocket::is_upgrade(incoming.get())) return upgrade(incoming);
     return write(answer(request_of(incoming.get()), settings_), incoming, incoming.get().keep_alive());
   }
 
@@ -78,7 +83,7 @@ class connection {
   static std::optional<response> refuse_header(const parser& incoming) {
     const auto& header = incoming.get();
     bool chunked = incoming.chunked();
-    bool post = header.method() == http::verb::post;
+    bool has_body = header.method() == http::verb::post || header.method() == http::verb::put;
     if (header.count(http::field::host) > 1 || (header.version() == 11 && header.count(http::field::host) == 0))
       return error_response(400, "bad_request", "a request has one Host");
     if (header.count(http::field::transfer_encoding) > 0 && (!chunked || header.version() == 10))
@@ -86,7 +91,7 @@ class connection {
     if (header.target().size() > target_bytes_max) return error_response(414, "uri_too_long", "at most 8 KiB");
     if (static_cast<std::size_t>(std::distance(header.begin(), header.end())) > fields_max)
       return error_response(431, "too_many_fields", "a header has at most 100 fields");
-    if (post && !chunked && header.count(http::field::content_length) == 0)
+    if (has_body && !chunked && header.count(http::field::content_length) == 0)
       return error_response(411, "length_required", "send Content-Length, or the body in chunks");
     if (auto expect = header.find(http::field::expect);
         expect != header.end() && !boost::beast::iequals(expect->value(), "100-continue"))
@@ -116,6 +121,20 @@ class connection {
     return asked;
   }
 
+  // The connection becomes a subscriber's. False: there is no other request on it.
+  bool upgrade(parser& incoming) {
+    std::ostringstream received;
+    received << incoming.get() << boost::beast::buffers_to_string(buffer_.data());
+    auto topic = topic_of(request_of(incoming.get()), settings_);
+    if (!topic) return write(topic.error(), incoming, false);
+    handed_over_ = true;
+    if (auto wire = accept_websocket(std::move(socket_), received.str(), settings_.body_timeout)) {
+      counters.count_answer(101);
+      start_subscriber(std::move(wire), *topic);
+    }
+    return false;
+  }
+
   // The client has gone, or has broken a rule and is told which.
   bool give_up(error_code error, const parser& incoming) {
     if (error == boost::asio::error::timed_out)
@@ -136,7 +155,7 @@ class connection {
   bool write(const response& what, const parser& incoming, bool keep_alive) {
     keep_alive = keep_alive && !asked_to_end();
     http::response<http::string_body> message(static_cast<http::status>(what.status), 11);
-    message.set(http::field::content_type, "application/json");
+    message.set(http::field::content_type, std::string(what.type));
     message.set(http::field::cache_control, "no-store");
     for (auto& [name, value] : what.headers) message.set(name, value);
     message.body() = what.body;
@@ -173,6 +192,7 @@ class connection {
   const settings& settings_;
   bool overloaded_;
   bool ending_ = false;
+  bool handed_over_ = false;
   boost::beast::flat_buffer buffer_{64 * 1024};
 };
 

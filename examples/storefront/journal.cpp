@@ -39,6 +39,11 @@ std::uint64_t journal::restarts() const {
   return sum;
 }
 
+std::map<std::string, std::uint64_t> journal::all_restarts() const {
+  std::lock_guard lock(lock_);
+  return restarts_;
+}
+
 journal& the_journal() {
   static journal program;
   return program;

@@ -14,6 +14,7 @@ class journal final : public otp::event_listener {
   /// How often a permanent child of that id ended, and so was started again.
   std::uint64_t restarts(const std::string& child) const;
   std::uint64_t restarts() const;
+  std::map<std::string, std::uint64_t> all_restarts() const;
 
  private:
   mutable std::mutex lock_;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,6 +61,14 @@ listen_socket::listen_socket(const std::string& address, std::uint16_t port)
 void listen_socket::close() {
   if (descriptor_ >= 0) ::close(descriptor_);
   descriptor_ = -1;
+}
+
+listen_socket::backlog_now listen_socket::waiting() const {
+  tcp_info about{};
+  socklen_t size = sizeof about;
+  if (getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &about, &size) != 0)
+    throw std::system_error(errno, std::generic_category(), "the listening socket");
+  return {about.tcpi_unacked, about.tcpi_sacked};  // of a listening socket they mean this
 }
 
 std::string listen_socket::url() const {

@@ -20,6 +20,11 @@ class listen_socket {
   std::string url() const;
   /// Another descriptor of the same socket; the caller owns it. Errors: std::system_error.
   int duplicate() const;
+  struct backlog_now {
+    unsigned waiting;  ///< connected, and not accepted yet
+    unsigned room;     ///< most that may wait; more are refused by the kernel
+  };
+  backlog_now waiting() const;
   /// Who comes from now on is refused, as soon as the duplicates are closed as well.
   void close();
 

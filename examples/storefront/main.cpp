@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <exception>
 
+#include "config.hpp"
+#include "gateway.hpp"
 #include "journal.hpp"
 #include "store.hpp"
 #include "tree.hpp"
@@ -18,6 +20,10 @@ int main(int argc, char** argv) {
   try {
     // What may be wrong from outside is found out before anything is started.
     std::string file = storefront::prepare_store(how.data);
+    const bool named = !how.config_path.empty();
+    how.config =
+        std::make_shared<storefront::config_file>(named ? how.config_path : how.data + "/config.json", named);
+    how.gateway = std::make_shared<storefront::practice_gateway>();
     storefront::listen_socket socket(how.address, how.port);
 
     bool asked_to_stop = false;

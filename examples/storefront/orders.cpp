@@ -61,6 +61,16 @@ std::optional<order> find_order(sqlite::database& db, std::int64_t id, const std
   return order_of(rows);
 }
 
+std::vector<order> orders_of(sqlite::database& db, const std::string& user, std::int64_t limit) {
+  std::vector<order> all;
+  for (auto rows = db.query("SELECT id, user, product, quantity, total_cents, placed_at FROM orders WHERE user = ?1 "
+                            "ORDER BY id DESC LIMIT ?2",
+                            user, limit);
+       rows.next();)
+    all.push_back(order_of(rows));
+  return all;
+}
+
 std::string fresh_key() {
   std::array<unsigned char, 16> bytes;
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))

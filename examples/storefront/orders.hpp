@@ -8,6 +8,7 @@
 
 #include <expected>
 #include <optional>
+#include <vector>
 
 namespace storefront {
 
@@ -44,6 +45,9 @@ std::expected<placed_order, refusal> place_order(sqlite::database& db, const ord
 
 /// An order is shown to the user who placed it.
 std::optional<order> find_order(sqlite::database& db, std::int64_t id, const std::string& user);
+
+/// The newest first.
+std::vector<order> orders_of(sqlite::database& db, const std::string& user, std::int64_t limit);
 
 /// A key for a customer who gave none: 128 random bits.
 std::string fresh_key();

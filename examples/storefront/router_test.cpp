@@ -27,6 +27,56 @@ TEST(router, every_path_leads_to_its_action) {
   EXPECT_EQ(std::get<show_order>(action("/orders/9223372036854775807")).id, INT64_MAX);
 }
 
+request post(std::string target, std::string body) {
+  request asked{.method = "POST", .target = std::move(target), .body = std::move(body)};
+  if (!asked.body.empty()) asked.content_type = "application/json";
+  return asked;
+}
+
+TEST(router, steps_of_a_payment_know_their_payment_and_their_key) {
+  request asked = post("/payments/7/refund", R"({"cents":40})");
+  asked.idempotency_key = "k";
+  auto refund = std::get<refund_payment>(route(asked, false)->action);
+  EXPECT_EQ(refund.id, 7);
+  EXPECT_EQ(refund.cents, 40);
+  EXPECT_EQ(refund.key, "k");
+  auto authorize =
+      std::get<authorize_payment>(route(post("/payments/8/authorize", R"({"card":"tok_visa"})"), false)->action);
+  EXPECT_EQ(authorize.id, 8);
+  EXPECT_EQ(authorize.card, "tok_visa");
+  EXPECT_FALSE(authorize.key.empty());
+  EXPECT_EQ(std::get<capture_payment>(route(post("/payments/9/capture", ""), false)->action).id, 9);
+  for (const char* target : {"/payments/0/capture", "/payments/x/capture", "/payments//capture", "/payments/1/capture/",
+                             "/payments/capture", "/payments/1capture", "/payments/1/2/capture"})
+    EXPECT_EQ(refused(post(target, "")), 404) << target;
+}
+
+TEST(router, an_amount_that_is_none_is_422) {
+  for (const char* cents : {"0", "-1", "1.5", "\"5\"", "null", "100000001", "9223372036854775808", "-9223372036854775808",
+                            "1e99", "true", "[1]"}) {
+    std::string body = std::string(R"({"cents":)") + cents + "}";
+    EXPECT_EQ(refused(post("/payments", body)), 422) << cents;
+    EXPECT_EQ(refused(post("/payments/1/refund", body)), 422) << cents;
+  }
+  EXPECT_EQ(refused(post("/payments", R"({"cents":100000000})")), 200);
+}
+
+TEST(router, words_stand_in_paths) {
+  auto action = [](std::string target) { return route({.method = "GET", .target = std::move(target)}, false)->action; };
+  EXPECT_EQ(std::get<show_profile>(action("/profile/ada.l")).user, "ada.l");
+  EXPECT_EQ(std::get<follow_news>(action("/news/orders")).topic, "orders");
+  EXPECT_EQ(std::get<show_payment_diagram>(action("/payments/diagram")).id, 0);
+  EXPECT_EQ(std::get<show_payment_diagram>(action("/payments/5/diagram")).id, 5);
+  for (const char* target : {"/profile/", "/profile/a/b", "/profile/a%20b", "/news/", "/news"})
+    EXPECT_EQ(refused({.method = "GET", .target = target}), 404) << target;
+}
+
+TEST(router, a_path_with_several_methods_names_them_all) {
+  auto outcome = route({.method = "BREW", .target = "/cart"}, false);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().headers.at(0).second, "GET, HEAD, DELETE");
+}
+
 TEST(router, what_is_not_a_path_of_ours_is_404) {
   for (const char* target : {"", "/", "products", "/product", "/products/", "/products/0", "/products/01", "/products/-1",
                              "/products/+1", "/products/1x", "/products/9223372036854775808", "/products/1/2",

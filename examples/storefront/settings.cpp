@@ -44,8 +44,12 @@ settings settings_from(int argc, char** argv) {
   CLI::App app("A small shop: HTTP/1.1 and JSON over SQLite, under one supervision tree.", "storefront");
   app.add_option("--port", s.port, "TCP port; 0 takes a free one")->capture_default_str();
   app.add_option("--data", s.data, "folder of the database, made if it is not there")->capture_default_str();
+  app.add_option("--config", s.config_path, "file of the configuration; config.json in the data folder, unless told");
   app.add_option("--pool", s.pool, "database connections for reading")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--max-connections", s.connections_max, "HTTP connections at a time; one more is answered with 503")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--max-subscribers", s.subscribers_max, "websockets at a time; one more is answered with 503")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   app.add_option("--listen", s.address, "address to listen on")->check(an_address)->capture_default_str();

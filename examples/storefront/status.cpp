@@ -28,13 +28,21 @@ json describe(const std::string& id, otp::pid process) {
   return node;
 }
 
+// What the children of a dynamic supervisor are.
+std::string kind_of(const std::string& supervisor) {
+  for (auto [of, kind] : {std::pair("connections", "connection"), std::pair("payment_sup", "payment"),
+                          std::pair("cart_sup", "cart"), std::pair("background", "task")})
+    if (supervisor == of) return kind;
+  return "subscriber";
+}
+
 // [describe_tree]
 json describe_tree(const std::string& id, otp::pid supervisor) {
   json node = describe(id, supervisor);
   json& children = node["children"] = json::array();
   auto all = otp::supervisor::which_children(supervisor);
   for (auto child = all.rbegin(); child != all.rend() && children.size() < children_shown; ++child) {
-    std::string name = child->id.empty() ? "connection" : plain_id(child->id.to_string());
+    std::string name = child->id.empty() ? kind_of(id) : plain_id(child->id.to_string());
     bool inner = child->type == otp::child_type::supervisor && child->process;
     children.push_back(inner ? describe_tree(name, child->process) : describe(name, child->process));
   }
@@ -55,9 +63,18 @@ json counts() {
           {"unavailable", counters.unavailable.load()},
           {"orders", counters.orders.load()},
           {"replays", counters.replays.load()},
+          {"payment_steps", counters.payment_steps.load()},
+          {"payments_read", counters.payments_read.load()},
+          {"news", counters.news.load()},
+          {"subscribers", counters.subscribers.load()},
+          {"subscribers_open", counters.subscribers_open.load()},
+          {"subscribers_dropped", counters.subscribers_dropped.load()},
+          {"jobs_done", counters.jobs_done.load()},
+          {"job_retries", counters.job_retries.load()},
           {"retries", counters.retries.load()},
           {"kills", counters.kills.load()},
-          {"restarts", the_journal().restarts()}};
+          {"restarts", the_journal().restarts()},
+          {"restarts_of", the_journal().all_restarts()}};
 }
 
 json runtime_counts() {

@@ -13,7 +13,7 @@ namespace storefront {
 
 namespace {
 
-constexpr std::int64_t schema_version = 1;  // the user_version that make_tables sets
+constexpr std::int64_t schema_version = 2;  // the user_version that the last step of make_tables sets
 
 [[noreturn]] void unusable(const std::string& what, const std::string& why, const std::string& help = "") {
   throw unusable_store(what + ": " + why + (help.empty() ? "" : "; " + help));
@@ -49,7 +49,8 @@ std::int64_t version_of(sqlite::database& db) {
   return rows.next() ? rows.integer(0) : 0;
 }
 
-void make_tables(sqlite::database& db) {
+// One function a version: a file of an older program takes those that it lacks.
+void make_version_1(sqlite::database& db) {
   db.run_script(R"(
     CREATE TABLE products (
       id          INTEGER PRIMARY KEY,
@@ -84,6 +85,42 @@ void make_tables(sqlite::database& db) {
   )");
 }
 
+void make_version_2(sqlite::database& db) {
+  db.run_script(R"(
+    CREATE TABLE payments (
+      id              INTEGER PRIMARY KEY AUTOINCREMENT,
+      user            TEXT    NOT NULL,
+      idempotency_key TEXT    NOT NULL,
+      cents           INTEGER NOT NULL CHECK (cents > 0),
+      opened_at       TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+      UNIQUE (user, idempotency_key)
+    ) STRICT;
+    CREATE TABLE payment_steps (
+      payment         INTEGER NOT NULL REFERENCES payments (id),
+      number          INTEGER NOT NULL,
+      event           TEXT    NOT NULL CHECK (event IN ('authorize', 'capture', 'refund', 'expire')),
+      idempotency_key TEXT    NOT NULL,
+      cents           INTEGER NOT NULL CHECK (cents > 0),
+      reference       TEXT    NOT NULL,
+      at              TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+      PRIMARY KEY (payment, number),
+      UNIQUE (payment, idempotency_key)
+    ) STRICT;
+    CREATE TABLE jobs (
+      id              INTEGER PRIMARY KEY AUTOINCREMENT,
+      user            TEXT    NOT NULL,
+      idempotency_key TEXT    NOT NULL,
+      state           TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'done', 'failed')),
+      result          TEXT    NOT NULL DEFAULT '',
+      queued_at       TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+      UNIQUE (user, idempotency_key)
+    ) STRICT;
+    CREATE INDEX unfinished_jobs ON jobs (id) WHERE state = 'queued';
+    CREATE INDEX orders_of_user ON orders (user);
+    PRAGMA user_version = 2;
+  )");
+}
+
 }  // namespace
 
 sqlite::database open_store(const std::string& file) {
@@ -102,7 +139,8 @@ std::string prepare_store(const std::string& folder) {
     auto db = open_store(file);
     sqlite::transaction first_start(db);
     std::int64_t version = version_of(db);
-    if (version == 0) make_tables(db);
+    if (version < 1) make_version_1(db);
+    if (version < 2) make_version_2(db);
     if (version > schema_version)
       unusable("cannot use '" + file + "'", "its tables were made by a newer version of this program",
                "give another folder with --data");

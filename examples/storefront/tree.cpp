@@ -3,10 +3,17 @@
 #include <otp/dynamic_supervisor.hpp>
 #include <otp/otp.hpp>
 
+#include "background.hpp"
+#include "cart.hpp"
+#include "config.hpp"
 #include "db_pool.hpp"
+#include "health.hpp"
+#include "job_runner.hpp"
 #include "listener.hpp"
+#include "payment_desk.hpp"
 #include "rate_limiter.hpp"
 #include "status.hpp"
+#include "subscriber.hpp"
 
 namespace storefront {
 
@@ -28,7 +35,14 @@ otp::result<otp::server<otp::supervisor>> start_link(const settings& how, const 
            {
                otp::child<status>().id("status"),
                otp::child<rate_limiter>().id("rate_limiter"),
+               child_config(how.config),
                otp::child_supervisor("db", db_pool::spec(how.pool, file, max_restarts), {.name = "db"}),
+               otp::child_task_supervisor(background),
+               child_news(static_cast<std::int64_t>(how.subscribers_max), max_restarts),
+               child_carts(max_restarts),
+               child_payments(how.gateway, max_restarts),
+               otp::child<job_runner>().id("job_runner"),
+               otp::child<health>(the_checks(file, socket)).id("health"),
                otp::child_dynamic_supervisor({.name = "connections"}, {.max_children = connections_max}),
                otp::child_function("listener", [shared, &socket] {
                  return otp::spawn_link([shared, &socket] { accept_connections(socket, shared); });
