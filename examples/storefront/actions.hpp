@@ -21,6 +21,7 @@ response database_unavailable();
 // service.cpp
 response act(const show_health&, const customer&);
 response act(const show_status&, const customer&);
+response act(const show_doctor&, const customer&);
 response act(const list_products&, const customer&);
 response act(const show_product& asked, const customer&);
 response act(const submit_order& asked, const customer& by);

@@ -7,6 +7,7 @@ namespace storefront {
 
 namespace {
 constexpr const char* supervisor = "cart_sup";
+constexpr std::int64_t carts_max = 100'000;  // one more is refused, until some have gone
 
 template <class Request>
 otp::result<typename Request::reply> ask(const std::string& user, const Request& request) {
@@ -43,7 +44,7 @@ otp::child_spec child_carts(int max_restarts) {
   return otp::child_supervisor(
       "carts", {.strategy = otp::rest_for_one,
                 .max_restarts = max_restarts,
-                .children = {otp::child_registry(carts), otp::child_dynamic_supervisor({.name = supervisor})}});
+                .children = {otp::child_registry(carts), otp::child_dynamic_supervisor({.name = supervisor}, {.max_children = carts_max})}});
 }
 // [/carts]
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <set>
 #include <span>
 
 namespace storefront {
@@ -61,7 +62,15 @@ bool within(const known_key& key, const json& value) {
 }  // namespace
 
 std::expected<configuration, std::vector<bad_key>> configuration_from(std::string_view text) {
-  json object = json::parse(text, nullptr, false);
+  std::set<std::string> names, twice;
+  auto note = [&](int depth, json::parse_event_t event, const json& parsed) {
+    // What is deeper is dropped while it is read: a value that is wrong is shown, which takes a stack as deep as it is.
+    if (depth > 2 && (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start)) return false;
+    if (depth == 1 && event == json::parse_event_t::key && !names.insert(parsed.get<std::string>()).second)
+      twice.insert(parsed.get<std::string>());
+    return true;
+  };
+  json object = json::parse(text, note, false);
   if (!object.is_object())
     return std::unexpected(std::vector<bad_key>{{"", object.is_discarded() ? "no JSON" : shown(object),
                                                  R"(a JSON object such as {"cart_idle_seconds": 900})"}});
@@ -76,6 +85,7 @@ std::expected<configuration, std::vector<bad_key>> configuration_from(std::strin
     else
       result.*key->value = value.get<std::int64_t>();
   }
+  for (const std::string& name : twice) wrong.push_back({name.substr(0, 60), "there twice", "each key once"});
   if (!wrong.empty()) return std::unexpected(std::move(wrong));
   return result;
 }

@@ -30,6 +30,7 @@ class Shop:
         self.orders = {}  # acknowledged: (user, key): Order
         self.unanswered = set()  # orders that were tried and never answered
         self.payments = {}  # number: Payment
+        self.steps = []  # of payments, acknowledged
         self.jobs = {}  # acknowledged: number: whether it was seen done
         self.config = [None, None]  # last acknowledged and last tried value
         self.wrong = []  # what no shop may do, in words
@@ -60,7 +61,7 @@ class Customer(threading.Thread):
 
     def attempt(self, method, path, body=None, headers=None):
         """Status and answer; None if the connection broke or there was no answer in time."""
-        began = time.monotonic()
+        began = self.last_tried = time.monotonic()
         try:
             if self.connection is None:
                 self.connection = http.client.HTTPConnection(*self.shop.program.address, timeout=DEADLINE)
@@ -126,6 +127,9 @@ class Buyer(Customer):
             time.sleep(0.02)
 
 
+Step = collections.namedtuple("Step", "payment state first_tried last_tried acknowledged")
+
+
 class Payment:
     def __init__(self, cents):
         self.cents = cents
@@ -170,9 +174,11 @@ class Payer(Customer):
         body = {"authorize": {"card": "tok_visa"}, "capture": None, "refund": {"cents": cents}}[event]
         headers = self.keyed()
         payment.steps.append(tried := [event, headers["Idempotency-Key"], cents, False])
+        first = time.monotonic()
         status, answer = self.insist("POST", f"{self.path}/{event}", body, headers)
         tried[3] = self.expect(f"{event} of {self.path}", 200, status, answer)
-        self.shop.count("payment steps", tried[3])
+        if tried[3]:
+            self.shop.steps.append(Step(answer["id"], answer["state"], first, self.last_tried, time.monotonic()))
         return tried[3]
 
     def refused(self, event, body, wanted):
@@ -273,7 +279,7 @@ class Subscription:
 
     def __init__(self):
         self.joined = time.monotonic()
-        self.got = []  # (number, state or None)
+        self.got = []  # numbers of orders, or payments and their states
         self.open = True
 
 
@@ -301,7 +307,7 @@ class Subscriber(Customer):
                     subscription = Subscription()
                     self.subscriptions.append(subscription)
                 else:
-                    subscription.got.append(item["order" if self.topic == "orders" else "payment"])
+                    subscription.got.append(item["order"] if self.topic == "orders" else (item["payment"], item["state"]))
         finally:
             if subscription:
                 subscription.open = False

@@ -43,14 +43,13 @@ payment_view payment::view(const char* state) const {
   return shown;
 }
 
-bool payment::write(payment_step step, const char* state) {
+bool payment::write(payment_step step) {
   auto number = static_cast<std::int64_t>(record.steps.size()) + 1;
   auto written =
       db_pool::write([id = id, number, step](sqlite::database& db) { return write_step(db, id, number, step); });
   if (!written || !*written) return false;
   record.steps.push_back(std::move(step));
   ++counters.payment_steps;
-  publish("payments", {{"payment", id}, {"state", state}, {"number", number}});
   return true;
 }
 
@@ -58,7 +57,7 @@ bool payment::write(payment_step step, const char* state) {
 template <class Target>
 otp::step<payment::outcome, Target, payment::loading> payment::take(payment_step step, Target target) {
   // Whether it was written is not known: the ledger is.
-  if (!write(std::move(step), Target::word)) return otp::go(loading{}).reply(std::unexpected(refusal::unavailable));
+  if (!write(std::move(step))) return otp::go(loading{}).reply(std::unexpected(refusal::unavailable));
   return otp::go(std::move(target)).reply(outcome(view(Target::word)));
 }
 
@@ -99,8 +98,9 @@ otp::step<payment::outcome, payment::refunded, payment::loading> payment::give_b
 otp::step<void, payment::refunded, payment::loading> payment::on(authorized& state, const expire&) {
   if (!gateway->refund(state.reference, record.cents)) return otp::stay().state_timeout(1min, expire{});
   // No customer's key has brackets.
-  if (!write({payment_event::expire, "(expired)", record.cents, state.reference}, refunded::word))
+  if (!write({payment_event::expire, "(expired)", record.cents, state.reference}))
     return otp::go(loading{});
+  publish("payments", {{"payment", id}, {"state", refunded::word}});
   return otp::go(refunded{});
 }
 

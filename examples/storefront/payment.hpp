@@ -107,7 +107,7 @@ struct payment {
   }
   const payment_step* step_under(const std::string& key) const;
   payment_view view(const char* state) const;
-  bool write(payment_step step, const char* state);
+  bool write(payment_step step);
   template <class Target>
   otp::step<outcome, Target, loading> take(payment_step step, Target target);
   otp::step<outcome, refunded, loading> give_back(const std::string& reference, const refund& event);

@@ -4,6 +4,7 @@
 #include "config.hpp"
 #include "db_pool.hpp"
 #include "json.hpp"
+#include "news.hpp"
 #include "payment_desk.hpp"
 
 namespace storefront {
@@ -47,6 +48,8 @@ response step(std::int64_t id, const customer& by, const Event& event) {
   auto outcome = ask_payment(id, by.how.gateway, event);
   if (!outcome) return payment_unavailable();
   if (!*outcome) return refused(outcome->error());
+  // Also of a replayed one: whoever asked first may have died before it told.
+  publish("payments", {{"payment", id}, {"state", (*outcome)->state}});
   response answer = json_response(200, **outcome);
   if ((*outcome)->replayed) answer.headers.emplace_back("Idempotent-Replayed", "true");
   return answer;

@@ -7,6 +7,7 @@ namespace storefront {
 
 namespace {
 constexpr std::int64_t at_once = 100;  // the others, next time
+constexpr std::int64_t machines_max = 100'000;
 }
 
 payment_clerk::payment_clerk(std::shared_ptr<payment_gateway> bank) : gateway(std::move(bank)) {
@@ -26,7 +27,7 @@ otp::child_spec child_payments(std::shared_ptr<payment_gateway> bank, int max_re
                                             .max_restarts = max_restarts,
                                             .children = {
                                                 otp::child_registry(payments),
-                                                otp::child_dynamic_supervisor({.name = "payment_sup"}),
+                                                otp::child_dynamic_supervisor({.name = "payment_sup"}, {.max_children = machines_max}),
                                                 otp::child<payment_clerk>(std::move(bank)).id("payment_clerk"),
                                             }});
 }

@@ -92,21 +92,21 @@ def check_jobs(shop, db, wrong):
 
 
 def check_news(shop, subscribers, counts, wrong):
-    """A subscriber has all orders that were placed after it had joined and before the last one that it has: what was
-    acknowledged before another was asked for, was sent before it."""
+    """A subscriber has all news of what was asked for after it had joined and acknowledged before the last that it has was
+    asked for: that was sent before. News may come twice, when an answer was lost."""
     counts["news"] = counts["subscriptions"] = 0
-    by_number = {order.number: order for order in shop.orders.values()}
+    promised = {"orders": {order.number: order for order in shop.orders.values()},
+                "payments": {(step.payment, step.state): step for step in shop.steps}}
     for subscriber in subscribers:
+        of = promised[subscriber.topic]
         for subscription in subscriber.subscriptions:
             counts["subscriptions"] += 1
             counts["news"] += len(subscription.got)
-            if subscriber.topic != "orders":
-                continue
             got = set(subscription.got)
-            until = max((by_number[n].first_tried for n in got if n in by_number), default=0)
-            missed = [order.number for order in by_number.values()
-                      if order.last_tried > subscription.joined and order.acknowledged < until and order.number not in got]
-            say(wrong, len(missed), "orders were not told to a subscriber who was there", missed[:1])
+            until = max((of[key].first_tried for key in got if key in of), default=0)
+            missed = [key for key, thing in of.items()
+                      if thing.last_tried > subscription.joined and thing.acknowledged < until and key not in got]
+            say(wrong, len(missed), f"news of {subscriber.topic} were not told to a subscriber who was there", missed[:1])
 
 
 def check_config(shop, data, wrong):

@@ -175,6 +175,7 @@ parsed with_id(const request&, const place& at) {
 constexpr endpoint endpoints[] = {
     {"GET", "/health", plain<show_health>},
     {"GET", "/status", plain<show_status>},
+    {"GET", "/doctor", plain<show_doctor>},
     {"GET", "/config", plain<show_config>},
     {"PUT", "/config", [](const request& asked, const place&) -> parsed { return change_config{asked.body}; }},
     {"GET", "/products", plain<list_products>, true},

@@ -30,13 +30,14 @@ struct queue_report { std::string key; };
 struct show_job { std::int64_t id = 0; };
 struct show_profile { std::string user; };
 struct follow_news { std::string topic; };  ///< by websocket
+struct show_doctor {};
 struct kill_something { std::string what; };
 
 struct routed {
   std::variant<show_health, show_status, list_products, show_product, submit_order, show_order, show_cart, put_in_cart,
                empty_cart, open_payment, show_payment, authorize_payment, capture_payment, refund_payment,
                show_payment_diagram, queue_report, show_job, show_profile, follow_news, show_config, change_config,
-               kill_something>
+               show_doctor, kill_something>
       action;
   std::string user = "anonymous";
   bool limited = false;  ///< the rate limiter has a say

@@ -1,5 +1,7 @@
 #include "service.hpp"
 
+#include <otp/doctor.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -46,6 +48,18 @@ response act(const show_health&, const customer&) {
 response act(const show_status&, const customer&) {
   auto text = status::show();
   return text ? response{.status = 200, .body = *text} : try_later(503, "unavailable", "the status is not available");
+}
+
+response act(const show_doctor&, const customer&) {
+  json findings = json::array();
+  for (const otp::doctor::finding& f : otp::doctor::examine())
+    findings.push_back({{"rule", otp::doctor::to_string(f.what)},
+                        {"pid", f.process.to_string()},
+                        {"name", f.name},
+                        {"type", f.type},
+                        {"age_s", std::chrono::duration_cast<std::chrono::seconds>(f.age).count()},
+                        {"advice", f.advice}});
+  return json_response(200, {{"findings", std::move(findings)}});
 }
 
 response act(const list_products&, const customer&) {
