@@ -63,6 +63,7 @@ TEST_F(cart_test, whoever_of_registry_and_supervisor_dies_carts_can_be_had_again
     for (const char* name : {"carts", "cart_sup", "carts"}) {
       put_into_cart_of("ada", {1, 2}).value().value();
       kill(name);
+      otp::testing::settle();
       EXPECT_EQ(show_cart_of("ada").value().lines, lines{}) << name;
     }
   });

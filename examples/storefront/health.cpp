@@ -12,6 +12,10 @@
 namespace storefront {
 using namespace std::chrono_literals;
 
+namespace {
+constexpr otp::duration check_limit = 3s;
+}
+
 bool health_report::good() const {
   return std::ranges::all_of(checks, [](const check_result& c) { return c.good; });
 }
@@ -20,14 +24,14 @@ bool health_report::good() const {
 health_report run_checks(const std::vector<health_check>& checks) {
   std::vector<otp::task<std::string>> tasks;
   for (const health_check& check : checks) tasks.push_back(otp::async_nolink(background, check.look));
-  auto found = otp::yield_many(tasks, {.timeout = 1s, .on_timeout = otp::late_tasks::kill_task});
+  auto found = otp::yield_many(tasks, {.timeout = check_limit, .on_timeout = otp::late_tasks::kill_task});
   health_report report;
   for (std::size_t i = 0; i < checks.size(); ++i) {
     auto& outcome = found[i];
     bool good = outcome && *outcome;
     report.checks.push_back({checks[i].name, good,
                              good       ? **outcome
-                             : !outcome ? "no answer within a second"
+                             : !outcome ? "no answer within 3 s"
                                         : std::string(outcome->error().text())});
   }
   report.at = otp::now();

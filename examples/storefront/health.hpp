@@ -2,7 +2,7 @@
 //
 // Shape   a round is a task too: it waits for its checks, so the server never does. Who asks gets the last round's report;
 //         before the first one is over, they wait for it. A round that is killed is begun again.
-// Units   a check has a second; the time between rounds is in the configuration.
+// Units   a check has 3 s, which is more than the database's own patience; the time between rounds is in the configuration.
 #pragma once
 #include <otp/otp.hpp>
 

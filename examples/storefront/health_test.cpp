@@ -35,7 +35,7 @@ TEST_F(health_test, is_what_the_last_round_found) {
   });
 }
 
-TEST_F(health_test, a_check_that_does_not_answer_costs_a_second_and_no_more) {
+TEST_F(health_test, a_check_that_does_not_answer_costs_three_seconds_and_no_more) {
   auto look = []() -> std::string {
     otp::sleep(1h);
     return "";
@@ -43,9 +43,9 @@ TEST_F(health_test, a_check_that_does_not_answer_costs_a_second_and_no_more) {
   with_monitor(look, [&] {
     otp::instant begin = otp::now();
     auto report = show();  // waits for the first round
-    EXPECT_LE(otp::now() - begin, 1s);
+    EXPECT_LE(otp::now() - begin, 3s);
     EXPECT_TRUE(report.checks[0].good);
-    EXPECT_EQ(report.checks[1].detail, "no answer within a second");
+    EXPECT_EQ(report.checks[1].detail, "no answer within 3 s");
     EXPECT_TRUE(otp::task_supervisor::children(background).empty());
   });
 }

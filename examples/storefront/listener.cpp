@@ -40,7 +40,6 @@ bool out_of_descriptors(boost::system::error_code error) {
 }  // namespace
 
 void accept_connections(const listen_socket& from, std::shared_ptr<const settings> how) {
-  otp::register_name("listener", otp::self());
   tcp::acceptor acceptor(otp::io(), from.is_v6() ? tcp::v6() : tcp::v4(), from.duplicate());
   otp::instant said{};
   for (;;) {

@@ -35,7 +35,7 @@ response database_unavailable() {
 }
 
 response act(const show_health&, const customer&) {
-  auto report = otp::try_call(health::name, health::show{}, 2s);
+  auto report = otp::try_call(health::name, health::show{}, 4s);
   if (!report) return try_later(503, "unknown", "nobody watches the shop's health at this moment");
   json checks = json::object();
   for (const check_result& c : report->checks) checks[c.name] = {{"ok", c.good}, {"detail", c.detail}};

@@ -30,7 +30,7 @@ otp::result<otp::server<otp::supervisor>> start_link(const settings& how, const 
        .max_restarts = max_restarts,
        .max_seconds = 10s,
        // Started in this order and stopped in the opposite one: no new connections, then those that are open finish
-       // their requests, then the database is closed.
+       // their requests, then the database is closed. The one who looks at all of it comes last.
        .children =
            {
                otp::child<status>().id("status"),
@@ -42,11 +42,13 @@ otp::result<otp::server<otp::supervisor>> start_link(const settings& how, const 
                child_carts(max_restarts),
                child_payments(how.gateway, max_restarts),
                otp::child<job_runner>().id("job_runner"),
-               otp::child<health>(the_checks(file, socket)).id("health"),
                otp::child_dynamic_supervisor({.name = "connections"}, {.max_children = connections_max}),
                otp::child_function("listener", [shared, &socket] {
-                 return otp::spawn_link([shared, &socket] { accept_connections(socket, shared); });
+                 otp::pid accepting = otp::spawn_link([shared, &socket] { accept_connections(socket, shared); });
+                 otp::register_name("listener", accepting);
+                 return accepting;
                }),
+               otp::child<health>(the_checks(file, socket)).id("health"),
            }},
       {.name = "storefront"});
 }
