@@ -55,6 +55,7 @@ struct worker_local {
   std::uint64_t references_end = 0;
   process_extra* spare_extras = nullptr;  // emptied, with the memory of their tables
   unsigned spare_extra_count = 0;
+  void* snapshots = nullptr;  // what this worker remembers of agents' snapshots: behaviours/agent.cpp
 };
 
 /// Gives the memory of a worker's spare process_extra back.
