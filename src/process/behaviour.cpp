@@ -47,22 +47,6 @@ void request_done() noexcept {
   if (process* p = current_process()) p->handling = nullptr;
 }
 
-void finish_handled(request_envelope* r, bool begun) noexcept {
-  process* p = current_process();
-  if (r->core->explorer) [[unlikely]]
-    at_point(*scheduler::current(), "reply");
-  if (r->traced) [[unlikely]]
-    p->body->replying(*r);
-  request_envelope* left = nullptr;
-  {
-    // In one section: in between, an abandonment would not know of the request.
-    runtime_section section(*p);
-    p->handling = nullptr;
-    left = try_finish(r, begun ? request_state::writing : request_state::pending);
-  }
-  if (left) drop_answered(left);
-}
-
 void handle_request(request_envelope* r) noexcept {
   process* p = current_process();
   if (!p) return;

@@ -146,6 +146,11 @@ struct question {
   process_info answer;
 };
 
+// One that waits for the answer of who runs on its worker now has not gone to sleep yet: scheduler.hpp, rule 6.
+bool waits(const process& p) noexcept {
+  return p.in.asleep() || (p.phase.load() == phase::waiting && p.edge.load() != 0 && !p.in.newest());
+}
+
 void fill_in(process& p, void* argument) {
   auto& [core, own, a] = *static_cast<question*>(argument);
   view seen(p, &a);
@@ -155,7 +160,7 @@ void fill_in(process& p, void* argument) {
   if (p.body) a.initial_call = p.body->initial_call();
   a.status = seen.exiting()                     ? process_status::exiting
              : own                              ? process_status::running
-             : p.in.asleep()                    ? process_status::waiting
+             : waits(p)                         ? process_status::waiting
              : p.phase.load() == phase::in_user ? process_status::running
                                                 : process_status::runnable;
   a.parent = pid(p.parent);

@@ -14,7 +14,7 @@
 //    takes the edge of the one that fails out of the graph.
 // 5. A cycle in which somebody gives up clearly earlier than the new call (by a sixteenth of its time) is no deadlock.
 #include "process/request_core.hpp"
-#include "process/runtime_core.hpp"
+#include "process/wait.hpp"
 
 #include <algorithm>
 #include <condition_variable>
@@ -98,6 +98,32 @@ request_envelope* try_finish(request_envelope* r, request_state from) noexcept {
     return send_back(r);
   count_late_reply(*r);  // the server's end decided it meanwhile
   return r;
+}
+
+void finish_handled(request_envelope* r, bool begun) noexcept {
+  worker& w = *scheduler::current();
+  auto& p = static_cast<process&>(*w.running);
+  if (r->core->explorer) [[unlikely]]
+    at_point(w, "reply");
+  if (r->traced) [[unlikely]]
+    p.body->replying(*r);
+  request_envelope* left = nullptr;
+  {
+    // In one section: in between, an abandonment would not know of the request.
+    runtime_section section(p);
+    p.handling = nullptr;
+    // Its caller waits for it, suspended on this worker, nobody has a `from`, and who would abandon the server is kept
+    // out: so nobody else decides the request meanwhile.
+    if (!begun && w.deferred && static_cast<process&>(*w.deferred).waiting->reply == r &&
+        r->progress.load(std::memory_order_relaxed) == request_state::pending) [[likely]] {
+      r->progress.store(request_state::replied, std::memory_order_release);
+      left = send_back(r);
+    } else {
+      left = try_finish(r, begun ? request_state::writing : request_state::pending);
+    }
+  }
+  if (left) [[unlikely]]
+    drop_answered(left);
 }
 
 request_envelope* try_fail(request_envelope* r, const exit_reason& why) noexcept {
@@ -335,7 +361,7 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   p.edge.store(edge_word(to, r->number), std::memory_order_release);
   call_guard guard{on, p, r};
   callee.r = nullptr;  // taken by send_user, also when it refuses or throws
-  send_status status = r->type->kind == signal::system ? send_past_limits(core, to, r) : send_call(core, to, r);
+  send_status status = r->type->kind == signal::system ? send_past_limits(core, to, r) : send_call(on, to, r);
   if (status == send_status::no_process) return exit_reason(reason::noproc);
   if (status == send_status::refused) return mailbox_full("reject");
   if (lost(*r)) return mailbox_full("drop");
@@ -345,7 +371,8 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   w.reply = r;
   w.deadline = r->deadline;
   w.fresh = !core.sched.seeded();  // by the margin of the coarse clock
-  wait(p, w);
+  w.interruptible = !unwinding(on.current->ctx);
+  wait_inline(on, p, w);
   if (!w.found) return exit_reason(reason::timeout);
   // The reference that came back with the reply; the caller's own keeps the request alive.
   if (r->references.load(std::memory_order_acquire) == 2)

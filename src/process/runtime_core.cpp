@@ -135,6 +135,7 @@ scheduler::hooks scheduler_hooks() {
   scheduler::hooks h;
   h.step = step;
   h.goes_on = goes_on;
+  h.settle = settle;
   h.stalled = stalled;
   h.notice = guards_notice;
   h.worker_started = worker_started;

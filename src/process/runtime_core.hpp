@@ -273,6 +273,7 @@ std::unique_ptr<process_body> make_function_body(unique_function,
 void step(runnable&, worker&);
 /// Whether step() would only resume its stack. For who has its ready right.
 bool goes_on(const runnable&) noexcept;
+void settle(runnable&, worker&) noexcept;
 
 // ---- signals.cpp -------------------------------------------------------------------------------------------------
 /// Puts an envelope into an inbox and wakes the owner. False: the process is dead and the envelope is still the
@@ -306,7 +307,7 @@ void handle_forget(runtime_core& core, process& p, envelope* e);  // collect.cpp
 void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
 send_status send_user(runtime_core& core, pid to, envelope* e);
 /// The same for a request whose caller waits for the answer next, and then calls scheduler::take_back_handed().
-send_status send_call(runtime_core& core, pid to, envelope* e);
+send_status send_call(worker& on, pid to, envelope* e);
 /// Gives a caller that waits on this worker its reply. False: it has to travel through the inbox.
 bool hand_reply(runtime_core& core, worker& here, process& caller, request_envelope& r) noexcept;
 void end_calls_to(runtime_core&, envelope* request, const exit_reason& why) noexcept;

@@ -34,7 +34,7 @@ inline void accept_messages(process& p, envelope* first, envelope* last, std::ui
 }
 
 // Whether one of these, which have just been accepted, is what the process waits for.
-inline void ask_waiting(process& p, envelope* first) noexcept {
+[[gnu::always_inline]] inline void ask_waiting(process& p, envelope* first) noexcept {
   wait_state* w = p.waiting;
   if (!w || !w->wants) return;
   try {
@@ -256,10 +256,9 @@ void point_of_send(worker& w, envelope* e) {
   }
 }
 
-// `call`: the sender is about to wait for the answer.
+// `w` is the worker that runs here, if it is one of this runtime. `call`: the sender is about to wait for the answer.
 template <bool call>
-[[gnu::always_inline]] inline send_status send_to_process(runtime_core& core, pid to, envelope* e) {
-  worker* w = worker_of(core);
+[[gnu::always_inline]] inline send_status send_to_process(runtime_core& core, worker* w, pid to, envelope* e) {
   process* p = core.table.at(to.index());
   if (p) p->about_to_push();
   if (!w || !p || p->id.load(std::memory_order_acquire) != to.value() || p->account.load(std::memory_order_acquire) ||
@@ -281,12 +280,19 @@ template <bool call>
 
 }  // namespace
 
-send_status send_user(runtime_core& core, pid to, envelope* e) { return send_to_process<false>(core, to, e); }
+send_status send_user(runtime_core& core, pid to, envelope* e) {
+  return send_to_process<false>(core, worker_of(core), to, e);
+}
 
-send_status send_call(runtime_core& core, pid to, envelope* e) { return send_to_process<true>(core, to, e); }
+send_status send_call(worker& on, pid to, envelope* e) { return send_to_process<true>(core_of(on), &on, to, e); }
 
 bool hand_reply(runtime_core& core, worker& w, process& c, request_envelope& r) noexcept {
-  if (core.sched.seeded() || c.home.load(std::memory_order_relaxed) != w.number + 1 || !c.in.try_wake()) return false;
+  if (w.deferred == &c) [[likely]] {
+    if (c.in.has_mail()) return false;  // the reply overtakes nothing
+    w.deferred = nullptr;
+  } else if (core.sched.seeded() || c.home.load(std::memory_order_relaxed) != w.number + 1 || !c.in.try_wake()) {
+    return false;
+  }
   bool found = false;
   {
     hand_section section(c);
@@ -302,12 +308,12 @@ bool hand_reply(runtime_core& core, worker& w, process& c, request_envelope& r) 
 }
 
 send_status send_envelope(pid to, envelope* e) {
-  runtime_core* core = runtime_core::current();
-  if (!core) {
+  worker* w = scheduler::current();
+  if (!w) [[unlikely]] {
     destroy(e);
     require_runtime("send");
   }
-  return send_user(*core, to, e);
+  return send_to_process<false>(core_of(*w), w, to, e);
 }
 
 send_status send_envelope(ref alias, envelope* e) {

@@ -294,6 +294,12 @@ bool goes_on(const runnable& r) noexcept {
          (!p.waiting || p.waiting->satisfied);
 }
 
+// What it waits for has not come in the step that it handed over to: scheduler.hpp, rule 6.
+void settle(runnable& r, worker& w) noexcept {
+  auto& p = static_cast<process&>(r);
+  if (!p.in.try_sleep()) w.owner.make_ready(p, &w);
+}
+
 spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_body> body,
                    const spawn_options& options) {
   check_options(options);

@@ -1,6 +1,7 @@
 // Waiting: how a process keeps its stack until something it waits for has come, and how its fate meets it there.
+#include "process/wait.hpp"
+
 #include "process/request_core.hpp"
-#include "process/runtime_core.hpp"
 
 #include <otp/receive.hpp>
 
@@ -26,6 +27,8 @@ void wait_timer_fired(timer& t) noexcept {
   send_wake(core, owner, nullptr);
 }
 
+}  // namespace
+
 // The timer stays armed when a wait ends early: the next wait usually needs it no sooner, and finds it armed already.
 void arm_wait_timer(runtime_core& core, process& p, nanos deadline) {
   process_extra& extra = p.more();
@@ -49,8 +52,6 @@ void arm_wait_timer(runtime_core& core, process& p, nanos deadline) {
   core.sched.arm(*t, deadline);
 }
 
-}  // namespace
-
 void release_wait_timer(runtime_core& core, wait_timer* t) noexcept {
   if (t->references.load(std::memory_order_acquire) > 1 && core.sched.disarm(*t)) drop_wait_reference(t);
   drop_wait_reference(t);
@@ -63,9 +64,6 @@ void prepare_to_suspend(runtime_core& core) {
     throw exited(exit_reason(exit_reason::kind::system_limit, e.what()));
   }
 }
-
-enum class fate : std::uint8_t { is_thrown, ends_the_wait };
-[[gnu::always_inline]] static inline void wait_as_told(process& p, wait_state& w, fate then = fate::is_thrown);
 
 void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, wait_deadline(p, *p.waiting)); }
 
@@ -82,7 +80,7 @@ bool deadline_passed(process& p, wait_state& w, nanos now) noexcept {
 }
 
 // The start that it waits in was given up: its waits are refused like those of a dying process.
-static bool start_given_up(const process& p) noexcept {
+bool start_given_up(const process& p) noexcept {
   start_watch* watch = watch_of(p);
   return watch && watch->given_up;
 }
@@ -97,67 +95,21 @@ void meet_fate(process& p) {
 }
 
 void wait(process& p, wait_state& w) {
-  w.interruptible = !unwinding(scheduler::current()->current->ctx);
-  wait_as_told(p, w);
+  worker& here = *scheduler::current();
+  w.interruptible = !unwinding(here.current->ctx);
+  wait_inline(here, p, w);
 }
 
 void wait_uninterrupted(process& p, wait_state& w) {
   w.interruptible = false;
-  wait_as_told(p, w);
+  wait_inline(*scheduler::current(), p, w);
 }
 
 bool wait_or_fate(process& p, wait_state& w) {
-  w.interruptible = !unwinding(scheduler::current()->current->ctx);
-  wait_as_told(p, w, fate::ends_the_wait);
+  worker& here = *scheduler::current();
+  w.interruptible = !unwinding(here.current->ctx);
+  wait_inline(here, p, w, fate::ends_the_wait);
   return w.satisfied || w.timed_out;
-}
-
-[[gnu::always_inline]] static inline void wait_as_told(process& p, wait_state& w, fate then) {
-  worker& here = *scheduler::current();  // the same after every suspension
-  runtime_core& core = core_of(here);
-  for (;;) {
-    if (scheduler::needs_stack(here)) [[unlikely]]
-      prepare_to_suspend(core);
-    bool over = false;
-    {
-      runtime_section section(p);
-      p.waiting = &w;
-      intake(core, p);
-      over = w.satisfied || (p.dying && w.interruptible);
-      if (nanos until = wait_deadline(p, w); !over && until != never) {
-        // A deadline that was made just now has not passed; reading the clock costs more than the rest of this.
-        over = !std::exchange(w.fresh, false) && deadline_passed(p, w, core.sched.now());
-        if (!over) try {
-            arm_wait_timer(core, p, until);
-          } catch (...) {
-            p.waiting = nullptr;  // no memory for the timer: `w` goes, and the next intake must not find it
-            throw;
-          }
-      }
-      if (!over) {
-        p.home.store(here.number + 1, std::memory_order_relaxed);  // published by try_sleep
-        section.leave_as(phase::waiting);
-        if (!p.in.try_sleep()) {
-          section.leave_as(phase::in_user);
-          continue;
-        }
-      }
-    }
-    if (!over) {
-      core.sched.suspend(p);  // comes back when step() found a reason
-      p.phase.store(phase::in_user, std::memory_order_release);
-    }
-    p.waiting = nullptr;
-    if (p.dying && !w.found && w.interruptible) {  // a reply that has come is handed over first
-      if (then == fate::ends_the_wait) return;
-      check_fate(p);
-    }
-    if (w.satisfied || w.timed_out) return;
-    if (w.interruptible && start_given_up(p)) {
-      if (then == fate::ends_the_wait) return;
-      check_fate(p);
-    }
-  }
 }
 
 // Gives way to others and goes on when its turn comes again.
@@ -312,7 +264,8 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
         if (mine.of_type(i, e)) return true;
       return false;
     };
-    wait(p, w);
+    w.interruptible = !unwinding(on.current->ctx);
+    wait_inline(on, p, w);
     if (w.timed_out) {
       // A message may have arrived together with the timeout: look once more, without waiting.
       timeout = duration::zero();

@@ -150,6 +150,7 @@ void scheduler::abandon_stack(dead_stack what) {
   worker& w = *current();
   if (w.current == w.loop) renew_loop(w);
   end_step(w);
+  settle_deferred(w);
   stack* from = std::exchange(w.current, w.loop);
   if (what == dead_stack::reuse) w.retired = from;
   if (what == dead_stack::retire) w.lost = from;
@@ -165,10 +166,15 @@ void scheduler::loop(stack* mine) {
     worker& w = *current();
     runnable* next = options_.seeded ? next_seeded(w) : next_ready(w);
     if (!next) break;
+    if (next->stk && hooks_.goes_on(*next)) {
+      resume(*next);  // comes back when somebody suspends to this loop, having ended its step
+      continue;
+    }
     begin_step(w, *next);
     hooks_.step(*next, w);
     worker& after = *current();
     end_step(after);
+    settle_deferred(after);
     if (after.loop != mine) abandon_stack(dead_stack::reuse);
   }
   worker& w = *current();

@@ -19,7 +19,11 @@
 // 5. One runnable may be handed over to (hand_over): it is ready, in no queue, and the worker's loop takes it first.
 // Who
 //    hands over ends its step next, or suspends; if it does neither, it takes it back.
-// 6. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
+// 6. One runnable may be deferred: it has suspended to wait for the answer of the one that it has handed over to, and
+//    its inbox is still awake, so its worker has the rights of its owner. Whoever answers on this worker, within that
+//    step, takes it from there (deferred = null) and makes it ready or hands over to it. At the end of the step, or
+//    when that suspends, hooks::settle lets it sleep after all, or makes it ready if something has come meanwhile.
+// 7. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
 //    itself in idle_set and then looks at all of them again. Both sides are seq_cst.
 #pragma once
 #include "runtime/context.hpp"
@@ -126,6 +130,7 @@ struct alignas(64) worker {
   run_queue<runnable, std_sync, 64> urgent;
   runnable* handed = nullptr;  // runs next, before everything that is queued: the running step has handed over to it
   unsigned handed_in_row = 0;
+  runnable* deferred = nullptr;  // rule 6
   runnable* pinned_first = nullptr;
   runnable* pinned_last = nullptr;
   std::uint32_t gave_away_at = 0;  // `ticks` when it last woke another worker for a suspended stack of that one
@@ -190,6 +195,7 @@ class scheduler {
   struct hooks {
     void (*step)(runnable&, worker&) = nullptr;              // runs one ready runnable; may suspend inside
     bool (*goes_on)(const runnable&) noexcept = nullptr;     // its step would do nothing but resume it
+    void (*settle)(runnable&, worker&) noexcept = nullptr;   // rule 6
     void (*stalled)(scheduler&, const stall&) = nullptr;     // from the watchdog thread
     void (*notice)(scheduler&, const char* text) = nullptr;  // stacks without the guards they should have; any thread
     void (*worker_started)(worker&) = nullptr;
@@ -254,7 +260,9 @@ class scheduler {
   static bool needs_stack(const worker& here) noexcept { return here.current == here.loop && !here.next_loop; }
   /// Leaves the stack of the running step, which stays `who`'s (who.stk), and goes on with the loop. Returns when
   /// resume(who) is called, on the same thread.
-  void suspend(runnable& who);
+  void suspend(runnable& who) { suspend(who, *current(), false); }
+  /// `defer`: rule 6.
+  void suspend(runnable& who, worker& here, bool defer);
   /// Called by a step: runs `who` on its suspended stack until it suspends again or its step ends.
   void resume(runnable& who);
   /// Counts one receive of the step in progress. False: it had its share, and should yield now.
@@ -337,6 +345,10 @@ class scheduler {
   static void end_step(worker&) noexcept;
   void after_switch(worker&);
   void dispose(worker&);
+  void settle_deferred(worker& w) noexcept {
+    if (w.deferred) [[unlikely]]
+      hooks_.settle(*std::exchange(w.deferred, nullptr), w);
+  }
   void watch();
   void compensate();
   void trim_stacks(std::size_t keep, unsigned pool_trims);
@@ -439,13 +451,16 @@ inline void scheduler::prepare_to_suspend() {
     w.next_loop = w.pool.take();
 }
 
-inline void scheduler::suspend(runnable& who) {
-  if (auto* check = suspension_check.load(std::memory_order_relaxed)) check();  // set before main
-  worker& w = *current();
+inline void scheduler::suspend(runnable& who, worker& w, bool defer) {
+  if (auto* check = suspension_check.load(std::memory_order_relaxed)) [[unlikely]]
+    check();  // set before main
   if (w.current == w.loop) renew_loop(w);
   who.stk = w.current;
   end_step(w);
-  runnable* next = next_suspended(w);
+  settle_deferred(w);
+  if (defer) w.deferred = &who;
+  // Usually it is a server without a stack that was handed over to, for which the loop is needed.
+  runnable* next = w.handed && !w.handed->stk ? nullptr : next_suspended(w);
   if (next == &who) return;
   switch_to(w, next ? next->stk : w.loop);
   assert(current() == &w && "a suspended stack resumes on its own thread");
