@@ -315,8 +315,15 @@ result<started> start_body(std::unique_ptr<process_body> body, start_ticket* tic
   if (timeout.count() < 0)
     throw bad_argument("start: the timeout is " + integer_text(timeout.count()) +
                        " ns; give 0, a positive duration or otp::infinity");
-  require_process("start");  // somebody has to wait for it
-  spawned made = spawn_body(std::move(body), options);
+  auto [on, core, self] = require_running("start");  // somebody has to wait for it
+  struct handed_guard {
+    worker& on;
+    ~handed_guard() {
+      if (on.handed) [[unlikely]]
+        on.owner.take_back_handed(on);
+    }
+  } guard{on};
+  spawned made = spawn_body(core, &self, std::move(body), options, true);
   note_starting(made.pid);
   bool decided = false;
   try {

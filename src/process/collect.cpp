@@ -10,7 +10,7 @@ namespace otp::detail {
 void send_result(ref to, envelope* e) {
   auto [on, core, p] = require_running("send_result");
   count_on(on, counter::sent);
-  if (deliver(core, to.owner(), e)) return count_on(on, counter::accepted);
+  if (hand_result(on, to.owner(), e) || deliver(core, to.owner(), e)) return count_on(on, counter::accepted);
   count_on(on, counter::dead);
   destroy(e);
 }

@@ -10,9 +10,11 @@
 // 4. Another thread may look into the tables or take them over (info, abandonment) after it has set `attention` and
 //    waited for `phase` to leave `in_runtime`: see runtime_section. Only one such visitor at a time (visit_lock).
 // 5. Going idle: the owner writes `home` and `stk`, then `in.try_sleep()`; the sender that wakes it reads them after.
-// 6. Who wakes a process holds its rights as the owner until it schedules it. A sender on the worker where the process
-//    will run uses them to put its message or reply into the queue itself (hand_section), which spares both the way
-//    through the inbox.
+// 6. Who wakes a process holds its rights as the owner until it schedules it; so does the worker on which a process is
+//    handed over to or deferred (scheduler.hpp, rules 5 and 6), until that one runs. A sender on the worker where the
+//    process will run uses them to put its message or reply into the queue itself, or to act on a signal there
+//    (hand_section), which spares both the way through the inbox. Nothing is overtaken: one that slept has taken
+//    everything in, and of one that was handed over to or deferred the inbox must be empty.
 #pragma once
 #include "base/flat_table.hpp"
 #include "runtime/inbox.hpp"

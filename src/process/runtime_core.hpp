@@ -265,8 +265,10 @@ inline void runtime_core::count(counter which, std::uint64_t by) noexcept {
 }
 
 // ---- spawn.cpp ---------------------------------------------------------------------------------------------------
-/// Starts a process around `body`. `parent` may be null (from outside).
-spawned spawn_body(runtime_core&, process* parent, std::unique_ptr<process_body>, const spawn_options&);
+/// Starts a process around `body`. `parent` may be null (from outside). `waited_for`: the parent waits for it next, and
+/// then calls scheduler::take_back_handed().
+spawned spawn_body(runtime_core&, process* parent, std::unique_ptr<process_body>, const spawn_options&,
+                   bool waited_for = false);
 std::unique_ptr<process_body> make_function_body(unique_function,
                                                  const std::string_view& type = type_name<unique_function>,
                                                  process_kind kind = process_kind::function);
@@ -301,6 +303,8 @@ void keep_within_memory(runtime_core&, process&);
 void send_exit(runtime_core&, pid from, pid to, const exit_reason& why) noexcept;
 void start_kill_budget(runtime_core&, pid victim) noexcept;
 void send_wake(runtime_core&, pid to, const void* token) noexcept;
+/// Gives the result of a task to its owner, which waits on this worker. False: it has to travel through the inbox.
+bool hand_result(worker& here, pid owner, envelope* result) noexcept;
 void append(process&, envelope*) noexcept;
 envelope* take_first(runtime_core&, process&) noexcept;
 void handle_forget(runtime_core& core, process& p, envelope* e);  // collect.cpp

@@ -116,6 +116,102 @@ void give_back_room(runtime_core& core, process& place, std::size_t bytes) noexc
   for (pid who : waiting) send_wake(core, who, &a);
 }
 
+// ---- signals that are handed over --------------------------------------------------------------------------------
+//
+// What a process is told by another one on its worker need not go through its inbox, if it sleeps there or has just
+// been handed over to: then nothing lies in its inbox, and who tells it has its owner's rights (process.hpp, rule 6) and
+// acts on the signal itself. Only for signals whose handling runs no code of the user's.
+
+namespace {
+
+enum class rights : std::uint8_t { none, woken, handed };
+
+inline rights take_rights(runtime_core& core, const worker& w, process& p) noexcept {
+  if (core.sched.seeded()) return rights::none;
+  if (w.handed == &p) return p.in.has_mail() ? rights::none : rights::handed;
+  return p.in.asleep() && runs_here(w, p) && p.in.try_wake() ? rights::woken : rights::none;
+}
+
+// One with a stack here can run nowhere else, so it may run next although the step in progress has not ended.
+inline void give_rights(runtime_core& core, worker& w, process& p, rights held) noexcept {
+  if (held == rights::woken && !(p.stk && core.sched.hand_over(p, w))) core.sched.make_ready(p, &w);
+}
+
+// Runs `act`, which says whether it has done its part, on the process with this pid, with its owner's rights. `after`
+// gives them back.
+template <class Act, class After>
+bool with_rights(runtime_core& core, worker& w, pid whom, Act&& act, After&& after) noexcept {
+  process* p = core.table.find(whom);
+  if (!p) return false;
+  const rights held = take_rights(core, w, *p);
+  if (held == rights::none) return false;
+  bool done = false;
+  {
+    hand_section section(*p);
+    if (section.entered() && p->self() == whom && p->queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm)
+        [[likely]]
+      done = act(*p);
+  }
+  after(*p, held, done);
+  return done;
+}
+
+template <class Act>
+bool with_rights(runtime_core& core, worker& w, pid whom, Act&& act) noexcept {
+  return with_rights(core, w, whom, std::forward<Act>(act),
+                     [&](process& p, rights held, bool) { give_rights(core, w, p, held); });
+}
+
+// As push_to() and then take_in() would.
+void accept_handed(runtime_core& core, const worker& w, process& p, envelope* e) noexcept;
+
+bool hand_down(runtime_core& core, worker& w, pid watcher, down_envelope* e) noexcept {
+  return with_rights(core, w, watcher, [&](process& p) {
+    monitor_record* record = p.extra ? p.extra->monitors.find(e->value.reference.number()) : nullptr;
+    if (!record || !record->monitoring) return false;
+    if (record->alias == alias_mode::explicit_unalias)
+      record->monitoring = false;
+    else
+      p.extra->monitors.erase(e->value.reference.number());
+    e->type = &down_envelope::type_of;
+    count_on(w, counter::sent);
+    count_on(w, counter::accepted);
+    accept_handed(core, w, p, e);
+    return true;
+  });
+}
+
+// A linked process has ended normally: to one that does not trap exits it means only that the link is gone.
+bool hand_normal_exit(runtime_core& core, worker& w, pid peer, pid from) noexcept {
+  return with_rights(
+      core, w, peer,
+      [&](process& p) {
+        if (p.trap_exit.load(std::memory_order_relaxed)) return false;
+        if (p.link0 == from.value())
+          p.link0 = 0;
+        else if (p.extra)
+          p.extra->links.erase(from.value());
+        return true;
+      },
+      [&](process& p, rights held, bool done) {
+        if (held == rights::woken && !(done && p.in.try_sleep())) core.sched.make_ready(p, &w);
+      });
+}
+
+}  // namespace
+
+bool hand_result(worker& w, pid owner, envelope* e) noexcept {
+  runtime_core& core = core_of(w);
+  auto& type = static_cast<const result_envelope_type&>(*e->type);
+  return with_rights(core, w, owner, [&](process& p) {
+    monitor_record* record = p.extra ? p.extra->monitors.find(type.reference(*e).number()) : nullptr;
+    if (!record || record->alias == alias_mode::none) return false;
+    e->type = type.arrived;
+    accept_handed(core, w, p, e);
+    return true;
+  });
+}
+
 bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
   process* p = core.table.find(to);
   if (planted(bug::bound_drops_exits) && p && e->type->kind == signal::exit)
@@ -338,6 +434,12 @@ void send_exit(runtime_core& core, pid from, pid to, const exit_reason& why) noe
 }
 
 void send_wake(runtime_core& core, pid to, const void* token) noexcept {
+  worker* w = worker_of(core);
+  if (w && with_rights(core, *w, to, [&](process& p) {
+        if (p.waiting && token && p.waiting->token == token) p.waiting->satisfied = true;
+        return true;
+      }))
+    return;
   auto* e = new control_envelope(&wake_type, pid(), reinterpret_cast<std::uintptr_t>(token));
   if (!deliver(core, to, e)) destroy(e);
 }
@@ -410,6 +512,16 @@ void accept_message(runtime_core& core, process& p, envelope* e) {
   if (p.queued.load(std::memory_order_relaxed) > core.options.mailbox_alarm &&
       !p.alarmed.load(std::memory_order_relaxed))
     p.alarmed.store(true, std::memory_order_relaxed);  // told by intake()
+}
+
+void accept_handed(runtime_core& core, const worker& w, process& p, envelope* e) noexcept {
+  e->to = p.id.load(std::memory_order_relaxed);
+  e->sent_at = w.cached_ms;
+  try {
+    accept_message(core, p, e);
+  } catch (...) {
+    decide_fate(p, current_reason(), true);
+  }
 }
 
 // A signal that becomes a message counts as one from here on, so that what was sent, accepted and handled stays equal.
@@ -822,7 +934,12 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
         auto* e = new control_envelope(&demonitor_type, me, number);
         if (!deliver(core, record.target, e)) destroy(e);
       }
+  // The worker whose step ends with this process.
+  worker* w = worker_of(core);
+  if (w && w->running != &p) w = nullptr;
+  const bool normal = why.is_normal();
   auto tell_link = [&](std::uint64_t peer) {
+    if (w && normal && hand_normal_exit(core, *w, pid(peer), me)) return;
     auto* e = make_exit(link_exit_type, me, why);
     if (!deliver(core, pid(peer), e)) destroy(e);
   };
@@ -834,6 +951,7 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
       auto* e = static_cast<down_envelope*>(kept);
       e->type = &down_type;
       e->value.reason = why;
+      if (w && hand_down(core, *w, pid(watcher.first), e)) continue;
       if (!deliver(core, pid(watcher.first), e)) destroy(e);
     }
     extra->links.reset();

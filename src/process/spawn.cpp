@@ -301,7 +301,7 @@ void settle(runnable& r, worker& w) noexcept {
 }
 
 spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_body> body,
-                   const spawn_options& options) {
+                   const spawn_options& options, bool waited_for) {
   check_options(options);
   if ((options.link || options.monitor) && !parent)
     throw bad_argument("spawn: only a process can link to a new one or monitor it; spawn it from a process");
@@ -392,11 +392,17 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
   p->priority.store(static_cast<priority_class>(options.priority), std::memory_order_relaxed);
   p->own_stack = options.stack_size != 0;
   p->born = age_clock(inside ? w->cached_now : core.sched.coarse_now());
-  core.count(counter::spawned);
+  if (inside)
+    count_on(*w, counter::spawned);
+  else
+    core.count(counter::spawned);
   if (core.explorer) [[unlikely]]
     core.explorer->spawned(*p);
   p->in.open_awake();
-  core.sched.make_ready(*p);
+  if (!inside)
+    core.sched.make_ready(*p, nullptr);
+  else if (!waited_for || !core.sched.hand_over(*p, *w))
+    core.sched.make_ready(*p, w);
   return made;
 }
 
