@@ -42,7 +42,7 @@ struct find {
   std::uint64_t names = 0;  // rule 2
   std::string name;         // empty: asked for by process
   std::shared_ptr<snapshot_cell> cell;
-  std::uint64_t version = 0;         // of `copy`
+  std::uint64_t version = 0;           // of `copy`
   std::shared_ptr<const void> copy{};  // owns the state by way of a count of its own
 };
 
@@ -62,8 +62,11 @@ struct alignas(64) memory {
               std::shared_ptr<const void>& state) noexcept {
     const find& known = place_of(whose);
     if (!known.cell || known.name != whose.name || known.cell->type != type) return false;
-    if (known.name.empty() ? known.process != whose.process : known.names != names_given_up(core)) return false;
-    if (!is_there(core, known.process)) return false;
+    if (known.name.empty() ? known.process != whose.process
+                           : known.names != core.names_given_up.load(std::memory_order_acquire))
+      return false;
+    const process* agent = core.table.find(known.process);
+    if (!agent || agent->in.closed()) return false;
     reading.store(true, std::memory_order_relaxed);
     light_barrier();
     const bool same = known.cell->version.load(std::memory_order_acquire) == known.version;  // never 0
@@ -192,13 +195,20 @@ void snapshot_publisher::close() noexcept {
   cell_.reset();
 }
 
+// Away from the path above, which needs none of its stack.
+[[gnu::noinline]] static snapshot_outcome look_for_snapshot(runtime_core& core, const snapshot_source& whose,
+                                                            const type_record* state_type,
+                                                            std::shared_ptr<const void>& state) {
+  return snapshot_directory::of(core).read(whose, state_type, state);
+}
+
 snapshot_outcome read_snapshot(const snapshot_source& whose, const type_record* state_type,
                                std::shared_ptr<const void>& state) {
-  runtime_core& core = this_runtime("snapshot");
-  const worker* w = scheduler::current();
-  auto* mine = static_cast<memory*>(static_cast<worker_local*>(w->local)->snapshots);
-  if (mine && mine->recall(core, whose, state_type, state)) return snapshot_outcome::found;
-  return snapshot_directory::of(core).read(whose, state_type, state);
+  runtime_core& core = require_runtime("snapshot");
+  auto* mine = static_cast<memory*>(static_cast<worker_local*>(scheduler::current()->local)->snapshots);
+  if (mine && mine->recall(core, whose, state_type, state)) [[likely]]
+    return snapshot_outcome::found;
+  return look_for_snapshot(core, whose, state_type, state);
 }
 
 }  // namespace otp::detail

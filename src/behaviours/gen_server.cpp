@@ -24,7 +24,7 @@ struct hibernate_due {
 
 // A result that is thrown counts as returned, as in OTP: it may come from deep down. Here those that any handler may
 // return; one of its own type is caught where it is known, by thrown_or_returned().
-void call_handler(turn& t, runner run, void* server, envelope* e) {
+[[gnu::always_inline]] inline void call_handler(turn& t, runner run, void* server, envelope* e) {
   try {
     run(t, server, e);
   } catch (stop_step& thrown) {
@@ -234,7 +234,12 @@ void server_core::work() {
 }
 
 void server_core::receive(envelope* e) {
-  switch (e->type->kind) {
+  const signal kind = e->type->kind;
+  if (kind == signal::request && !rare_) [[likely]]  // the shortest way to the handler, as for casts in dispatch()
+    return run_request(static_cast<request_envelope*>(e));
+  if (kind == signal::cast) [[likely]]
+    return dispatch(e);
+  switch (kind) {
     case signal::system: return run_system(static_cast<request_envelope*>(e));
     case signal::stop: {
       exit_reason why = std::move(static_cast<stop_envelope*>(e)->why);

@@ -16,9 +16,11 @@ std::string text_of_payload(const envelope_type& type, const envelope& e);
 /// As guard(), for what runs for every message.
 template <class F>
 std::optional<exit_reason> guard_callback(process& p, F&& code) {
+  worker& here = *scheduler::current();  // before the handler, which may wait
+  const bool watched = core_of(here).watched;
   return guarded(p, [&] {
-    if (runtime_core::current()->watched) [[unlikely]]
-      at_point(*scheduler::current(), "callback");
+    if (watched) [[unlikely]]
+      at_point(here, "callback");
     code();
   });
 }

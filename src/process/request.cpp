@@ -279,9 +279,8 @@ class cycle {
 constinit std::mutex verdict_lock;
 
 // Rules 3 to 5: the reason of a call that cannot end, and the call is over then.
-std::optional<exit_reason> deadlocked(runtime_core& core, process& p, pid to, request_envelope* r, duration timeout) {
-  process* callee = core.table.find(to);
-  if (!callee || callee->edge.load() == 0) return std::nullopt;  // the usual case
+[[gnu::noinline]] std::optional<exit_reason> deadlocked(runtime_core& core, process& p, pid to, request_envelope* r,
+                                                        duration timeout) {
   cycle closed(core, p, to, r->deadline, r->deadline == never ? 0 : timeout.count() / 16);
   if (!closed.find() || r->begun.load()) return std::nullopt;
   std::string text = closed.text();
@@ -366,7 +365,8 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   if (status == send_status::refused) return mailbox_full("reject");
   if (lost(*r)) return mailbox_full("drop");
   barrier_after_exchange();  // rule 3: the edge is published before others are looked at
-  if (auto why = deadlocked(core, p, to, r, timeout)) return why;
+  if (process* server = core.table.find(to); server && server->edge.load() != 0) [[unlikely]]
+    if (auto why = deadlocked(core, p, to, r, timeout)) return why;
   wait_state w;
   w.reply = r;
   w.deadline = r->deadline;

@@ -14,6 +14,7 @@
 
 #include <otp/runtime.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -306,9 +307,24 @@ void send_wake(runtime_core&, pid to, const void* token) noexcept;
 /// Gives the result of a task to its owner, which waits on this worker. False: it has to travel through the inbox.
 bool hand_result(worker& here, pid owner, envelope* result) noexcept;
 void append(process&, envelope*) noexcept;
-envelope* take_first(runtime_core&, process&) noexcept;
 void handle_forget(runtime_core& core, process& p, envelope* e);  // collect.cpp
 void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
+inline envelope* take_first(runtime_core& core, process& p) noexcept {
+  envelope* e = p.first;
+  if (!e) return nullptr;
+  if (e->accounted || p.scanned == e || p.alarmed.load(std::memory_order_relaxed)) [[unlikely]] {
+    unlink_from_queue(core, p, nullptr, e);
+    return e;
+  }
+  p.first = e->next;
+  if (p.first)
+    p.oldest_at = p.first->sent_at;
+  else
+    p.last = nullptr;
+  e->next = nullptr;
+  p.queued.store(p.queued.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);  // a statistic
+  return e;
+}
 send_status send_user(runtime_core& core, pid to, envelope* e);
 /// The same for a request whose caller waits for the answer next, and then calls scheduler::take_back_handed().
 send_status send_call(worker& on, pid to, envelope* e);
@@ -326,7 +342,10 @@ void wait_uninterrupted(process&, wait_state& w);
 /// Makes sure that the next suspension has a stack to switch to; throws exited(system_limit) if there is none.
 void prepare_to_suspend(runtime_core&);
 /// When a wait ends by itself: at its deadline, or when a supervisor gives up the start that it waits in.
-nanos wait_deadline(const process&, const wait_state&) noexcept;
+inline nanos wait_deadline(const process& p, const wait_state& w) noexcept {
+  start_watch* watch = watch_of(p);
+  return watch && w.interruptible ? std::min<nanos>(w.deadline, watch->deadline) : w.deadline;
+}
 /// Whether that moment has come; notes which of the two it was.
 bool deadline_passed(process&, wait_state&, nanos now) noexcept;
 /// Throws the process's fate unless it is unwinding already.

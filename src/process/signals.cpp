@@ -119,8 +119,8 @@ void give_back_room(runtime_core& core, process& place, std::size_t bytes) noexc
 // ---- signals that are handed over --------------------------------------------------------------------------------
 //
 // What a process is told by another one on its worker need not go through its inbox, if it sleeps there or has just
-// been handed over to: then nothing lies in its inbox, and who tells it has its owner's rights (process.hpp, rule 6) and
-// acts on the signal itself. Only for signals whose handling runs no code of the user's.
+// been handed over to: then nothing lies in its inbox, and who tells it has its owner's rights (process.hpp, rule 6)
+// and acts on the signal itself. Only for signals whose handling runs no code of the user's.
 
 namespace {
 
@@ -148,8 +148,8 @@ bool with_rights(runtime_core& core, worker& w, pid whom, Act&& act, After&& aft
   bool done = false;
   {
     hand_section section(*p);
-    if (section.entered() && p->self() == whom && p->queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm)
-        [[likely]]
+    if (section.entered() && p->self() == whom &&
+        p->queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm) [[likely]]
       done = act(*p);
   }
   after(*p, held, done);
@@ -469,23 +469,6 @@ void unlink_from_queue(runtime_core& core, process& p, envelope* before, envelop
   if (p.alarmed.load(std::memory_order_relaxed) &&
       p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm / 2)
     p.alarmed.store(false, std::memory_order_relaxed);
-}
-
-envelope* take_first(runtime_core& core, process& p) noexcept {
-  envelope* e = p.first;
-  if (!e) return nullptr;
-  if (e->accounted || p.scanned == e || p.alarmed.load(std::memory_order_relaxed)) [[unlikely]] {
-    unlink_from_queue(core, p, nullptr, e);
-    return e;
-  }
-  p.first = e->next;
-  if (p.first)
-    p.oldest_at = p.first->sent_at;
-  else
-    p.last = nullptr;
-  e->next = nullptr;
-  p.queued.store(p.queued.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);  // a statistic
-  return e;
 }
 
 // ---- what each signal does ---------------------------------------------------------------------------------------
@@ -954,10 +937,10 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
       if (w && hand_down(core, *w, pid(watcher.first), e)) continue;
       if (!deliver(core, pid(watcher.first), e)) destroy(e);
     }
+    if (!keep) return free_extra(extra);
     extra->links.reset();
     extra->monitors.reset();
     extra->monitored_by.reset();
-    if (!keep) free_extra(extra);
   }
 }
 

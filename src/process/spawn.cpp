@@ -193,8 +193,6 @@ bool run_batch(runtime_core& core, process& p) {
     --budget;
   }
   for (;;) {
-    // A process that waited does not keep the loop: one message a turn, then the stack goes back.
-    bool last = budget == 0 || (!p.own_stack && !scheduler::on_loop_stack(*scheduler::current()));
     runtime_section::enter(p);
     intake(core, p);
     if (p.dying) {
@@ -212,7 +210,8 @@ bool run_batch(runtime_core& core, process& p) {
       if (p.in.try_sleep()) return false;
       continue;
     }
-    if (last) {
+    // A process that waited does not keep the loop: one message a turn, then the stack goes back.
+    if (budget == 0 || (!p.own_stack && !scheduler::on_loop_stack(*scheduler::current()))) {
       if (!p.own_stack) {
         p.stk = nullptr;
         p.home.store(0, std::memory_order_relaxed);

@@ -29,8 +29,7 @@ void wait_timer_fired(timer& t) noexcept {
 
 }  // namespace
 
-// The timer stays armed when a wait ends early: the next wait usually needs it no sooner, and finds it armed already.
-void arm_wait_timer(runtime_core& core, process& p, nanos deadline) {
+void set_wait_timer(runtime_core& core, process& p, nanos deadline) {
   process_extra& extra = p.more();
   if (wait_timer* t = extra.waits) {
     if (t->references.load(std::memory_order_acquire) > 1) {
@@ -66,11 +65,6 @@ void prepare_to_suspend(runtime_core& core) {
 }
 
 void rearm_wait_timer(runtime_core& core, process& p) { arm_wait_timer(core, p, wait_deadline(p, *p.waiting)); }
-
-nanos wait_deadline(const process& p, const wait_state& w) noexcept {
-  start_watch* watch = watch_of(p);
-  return watch && w.interruptible ? std::min<nanos>(w.deadline, watch->deadline) : w.deadline;
-}
 
 bool deadline_passed(process& p, wait_state& w, nanos now) noexcept {
   if (w.deadline <= now) return w.timed_out = true;

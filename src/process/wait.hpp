@@ -9,8 +9,15 @@ namespace otp::detail {
 
 enum class fate : std::uint8_t { is_thrown, ends_the_wait };
 
-/// Has the process woken at `deadline`, or some time before that, by its wait timer. In a runtime_section.
-void arm_wait_timer(runtime_core&, process&, nanos deadline);
+/// Has the process woken at `deadline`, or some time before that, by its wait timer, which stays armed when a wait ends
+/// early: the next one usually needs it no sooner. In a runtime_section.
+void set_wait_timer(runtime_core&, process&, nanos deadline);
+inline void arm_wait_timer(runtime_core& core, process& p, nanos deadline) {
+  const wait_timer* t = p.extra ? p.extra->waits : nullptr;
+  if (t && t->references.load(std::memory_order_acquire) > 1 && t->deadline <= deadline) [[likely]]
+    return;
+  set_wait_timer(core, p, deadline);
+}
 /// Whether the start that the process waits in was given up.
 bool start_given_up(const process&) noexcept;
 

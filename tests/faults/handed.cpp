@@ -1,6 +1,6 @@
-// What is handed over between processes of one worker: requests, replies, downs, normal exits, results, starts. Only the
-// threads engine does it, so all of this runs in real time; with one worker everything that can be is handed over, with
-// three it mixes with what travels through inboxes.
+// What is handed over between processes of one worker: requests, replies, downs, normal exits, results, starts. Only
+// the threads engine does it, so all of this runs in real time; with one worker everything that can be is handed over,
+// with three it mixes with what travels through inboxes.
 #include "faults/support.hpp"
 
 #include <otp/agent.hpp>
@@ -260,7 +260,8 @@ TEST(snapshots, are_whole_while_their_agent_is_replaced) {
                 } catch (const otp::exited& e) {
                   if (e.reason() == exit_reason("torn")) throw;  // otherwise it is between two agents
                 }
-              if (otp::receive([](done) { return true; }, otp::after(otp::duration::zero(), [] { return false; }))) break;
+              if (otp::receive([](done) { return true; }, otp::after(otp::duration::zero(), [] { return false; })))
+                break;
               otp::yield();
             }
             otp::send(owner, done{});
