@@ -632,6 +632,7 @@ void scheduler::make_ready(runnable& r, worker* w) noexcept {
   }
   worker& target = *workers_[home - 1];
   if (w == &target) {
+    if (r.stk) prefetch(*r.stk);
     r.next = nullptr;
     (w->pinned_last ? w->pinned_last->next : w->pinned_first) = &r;
     w->pinned_last = &r;
