@@ -97,7 +97,11 @@ void report_crash(runtime_core& core, process& p, const exit_reason& why) {
   // errors only are reported, and not what it exits with.
   if (p.dying || p.reported || why.is_expected()) return;
   if (p.body && !p.body->of_proc_lib() && !is_error(why)) return;
-  if (core.explorer || core.wants_event("crash")) core.emit([&] { return crash_event(core, p, why); });
+  try {
+    if (core.explorer || core.wants_event("crash")) core.emit([&] { return crash_event(core, p, why); });
+  } catch (const std::bad_alloc&) {
+    // No memory for a report: the report is what is given up.
+  }
 }
 
 // The process is over: its body goes, then it is taken out of the world. Runs on the stack it ended on.
