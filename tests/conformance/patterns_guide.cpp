@@ -48,8 +48,8 @@ struct health_monitor {
       otp::exit(late.task.pid(), otp::reason::kill);
       healthy[late.name] = false;
     }
-    for (auto& [name, probe] : probes) {
-      auto task = otp::async_nolink(checks, probe);
+    for (auto& [name, works] : probes) {
+      auto task = otp::async_nolink(checks, works);
       const otp::ref reference = task.reference();
       running.emplace(reference, check{name, std::move(task)});
     }
@@ -63,7 +63,7 @@ struct health_monitor {
     otp::task<bool> task;
   };
   void note(const otp::ref& which, bool good) {
-    if (auto check = running.extract(which)) healthy[check.mapped().name] = good;
+    if (auto ended = running.extract(which)) healthy[ended.mapped().name] = good;
   }
   std::map<std::string, probe> probes;
   std::map<otp::ref, check> running;
