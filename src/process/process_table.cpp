@@ -63,6 +63,8 @@ process* process_table::allocate(cache* local) {
         }
         memory_of.store(static_cast<char*>(memory), std::memory_order_release);
       }
+      // Made before it can be found: who walks the table up to end() looks at every block of it.
+      new (memory_of.load(std::memory_order_relaxed) + (index % chunk_size) * block_size) process;
       top_.store(index, std::memory_order_release);
     }
   }
@@ -71,8 +73,6 @@ process* process_table::allocate(cache* local) {
   if (reused) {
     // The last tenant left its generation, marked as gone, in `id`.
     generation = (std::launder(reinterpret_cast<process*>(where))->id.load(std::memory_order_relaxed) >> 24) + 1;
-  } else {
-    new (where) process;  // the zeroed memory was a closed inbox already; constructing keeps it one
   }
   generation &= (std::uint64_t{1} << 40) - 1;
   if (generation == 0) generation = 1;
