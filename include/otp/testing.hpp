@@ -52,7 +52,7 @@ std::uint64_t seed();
 
 /// How the next step is chosen among those that are possible.
 struct strategy {
-  enum class kind : std::uint8_t { random, pct, bounded, exhaustive, portfolio };
+  enum class kind : std::uint8_t { random, pct, bounded, exhaustive, every_fault, portfolio };
   static constexpr unsigned unbounded = ~0U;
   kind what = kind::portfolio;
   unsigned number = 0;
@@ -66,10 +66,14 @@ constexpr strategy random() { return {strategy::kind::random, 0}; }
 constexpr strategy pct(unsigned depth = 3) { return {strategy::kind::pct, depth}; }
 /// Who runs goes on until it waits, except at so many random places.
 constexpr strategy bounded(unsigned preemptions = 2) { return {strategy::kind::bounded, preemptions}; }
-/// Every order, or every order with so many preemptions, one after the other. For small bodies.
+/// Every order, or every order with so many preemptions, one after the other. For small bodies. Without a bound, orders
+/// that differ only in what nobody can tell apart are run once.
 constexpr strategy exhaustive(unsigned preemptions = strategy::unbounded) {
   return {strategy::kind::exhaustive, preemptions};
 }
+/// Each fault of the plan at each place where it may happen, one run after the other: in the plain order, in which who
+/// runs goes on until it waits, and in so many random ones.
+constexpr strategy every_fault(unsigned random_orders = 0) { return {strategy::kind::every_fault, random_orders}; }
 /// Of ten runs five random, three pct and two bounded: no one of them finds everything.
 constexpr strategy portfolio() { return {strategy::kind::portfolio, 0}; }
 }  // namespace strategies
@@ -153,6 +157,7 @@ struct explore_options {
   std::uint64_t seeds = 10'000;  ///< most runs
   std::uint64_t seed = 1;        ///< of the first run; the others follow from it
   testing::strategy strategy{};
+  std::string replay{};              ///< only this run: what a failure has printed for OTP_SCHEDULE
   std::uint64_t max_steps = 20'000;  ///< a run that takes more goes round in circles
   bool shrink = true;                ///< look for a shorter schedule that fails alike
   std::vector<fault> faults{};
@@ -167,7 +172,7 @@ struct explored {
   std::uint64_t runs = 0;
   std::uint64_t steps = 0;
   std::uint64_t hash = 0;  ///< of all steps of all runs: equal seeds give equal hashes, on every machine
-  bool complete = false;   ///< exhaustive: there is no other order
+  bool complete = false;   ///< exhaustive, every_fault: there is no other run
 };
 
 /// A run went wrong.
@@ -181,7 +186,7 @@ class failure : public std::exception {
   /// "not deterministic", or the check: "orphan", "leaked link", "leaked timer", "order" ...
   const std::string& kind() const noexcept { return kind_; }
   std::uint64_t run() const noexcept { return run_; }  ///< it failed in this one, counted from 1
-  /// The value for OTP_SCHEDULE.
+  /// The value for OTP_SCHEDULE, or explore_options::replay.
   const std::string& schedule() const noexcept { return schedule_; }
 
  private:

@@ -1,5 +1,6 @@
 #include "testing/engine.hpp"
 
+#include "base/isolation.hpp"
 #include "process/control.hpp"
 
 #include <algorithm>
@@ -14,6 +15,7 @@ namespace {
 constexpr std::uint64_t winding_steps = 100'000;
 constexpr unsigned patience = 100;  // steps that one may make by default while others could
 constexpr std::uint64_t timer_actor = 1;
+constexpr std::size_t in_progress = ~std::size_t{0};  // the place of an option that is not in ready_
 
 std::uint64_t actor_of(const process& p) noexcept { return std::uint64_t{p.self().index()} << 32; }
 std::uint64_t key_of(std::uint32_t from, std::uint32_t to) noexcept { return std::uint64_t{from} << 32 | to; }
@@ -70,6 +72,7 @@ void engine::note(std::uint64_t actor, std::uint64_t what) noexcept {
 bool engine::another_step() {
   if (!invariants_.empty() && !quiet_) {
     quiet_ = true;
+    const unwatched look;
     for (auto& [name, holds] : invariants_)
       if (!holds()) fail("always", "it does not always hold: " + name);
     quiet_ = false;
@@ -86,15 +89,39 @@ bool engine::another_step() {
 }
 
 // What is possible, the last actor first.
-void engine::collect(process* running) {
+void engine::collect(process* runner) {
   options_.clear();
-  if (running) options_.push_back({option::what::run, actor_of(*running), 0});
+  if (runner) options_.push_back({option::what::run, actor_of(*runner), in_progress});
   const nanos now = core_.sched.now();
   for (std::size_t i = 0; i < ready_.size(); ++i)
     if (ready_[i].held_until <= now) options_.push_back({option::what::run, actor_of(*ready_[i].who), i});
   for (std::size_t i = 0; i < channels_.size(); ++i)
     if (channels_[i].held_until <= now) options_.push_back({option::what::arrive, channels_[i].key, i});
   if (core_.sched.timer_due()) options_.push_back({option::what::fire, timer_actor, 0});
+}
+
+namespace {
+// What may see or change more than a process's own state and the channels that it sends to.
+bool looks_at_others(const char* about_to) {
+  static constexpr std::string_view such[] = {"is_alive", "info", "processes", "process_count", "counters"};
+  return about_to && std::find(std::begin(such), std::end(such), about_to) != std::end(such);
+}
+}  // namespace
+
+candidate engine::candidate_of(const option& o) const {
+  switch (o.kind) {
+    case option::what::run: {
+      bool runs = o.at == in_progress;
+      const char* about_to = runs ? running_to_ : ready_[o.at].about_to;
+      return {o.actor, plan_.empty() && !looks_at_others(about_to), static_cast<std::uint32_t>(o.actor >> 32),
+              candidate::what::process};
+    }
+    case option::what::arrive:
+      return {o.actor, plan_.empty() && deliverable(o.at), static_cast<std::uint32_t>(o.actor),
+              candidate::what::signal};
+    case option::what::fire: break;
+  }
+  return {o.actor, false, 0, candidate::what::timer};
 }
 
 std::size_t engine::pick() {
@@ -110,7 +137,8 @@ std::size_t engine::pick() {
     first = (first + 1) % options_.size();
   }
   actors_.clear();
-  for (std::size_t i = 0; i < options_.size(); ++i) actors_.push_back(options_[(first + i) % options_.size()].actor);
+  for (std::size_t i = 0; i < options_.size(); ++i)
+    actors_.push_back(candidate_of(options_[(first + i) % options_.size()]));
   std::uint32_t choice = choose_.next_actor(actors_, goes_on);
   if (choice != 0) in_a_row_ = 0;
   taken_.push_back({choice, static_cast<std::uint32_t>(options_.size())});
@@ -157,7 +185,7 @@ void engine::ready(runnable& r) noexcept {
   nanos until = 0;
   for (const fault& f : plan_)
     if (f.what == fault::kind::slow && is_meant(f, p)) until = core_.sched.now() + f.length.count();
-  ready_.push_back({&p, until});
+  ready_.push_back({&p, until, nullptr});
 }
 
 nanos engine::next_held() const noexcept {
@@ -170,11 +198,13 @@ nanos engine::next_held() const noexcept {
 namespace {
 // Nobody else can notice it.
 bool is_private(std::string_view what) { return what == "guard" || what == "keep" || what == "loop"; }
+constexpr std::string_view its_end = "end";  // nothing may be thrown there
 }  // namespace
 
 void engine::point(process& p, const char* what) {
   if (p.phase.load(std::memory_order_relaxed) != phase::in_user || quiet_ || is_private(what)) return;
   if (winding_up_) {
+    if (what == its_end) return;
     // It may be in a loop that never waits: its end has to meet it here.
     {
       runtime_section section(p);
@@ -202,6 +232,7 @@ void engine::point(process& p, const char* what) {
         }
     std::uint64_t text = 0;
     for (const char* c = what; *c; ++c) text = text * 31 + static_cast<unsigned char>(*c);
+    running_to_ = what;
     for (;;) {
       if (!another_step()) break;
       note(actor_of(p), text);
@@ -229,7 +260,7 @@ void engine::point(process& p, const char* what) {
   }
   p.home.store(scheduler::current()->number + 1, std::memory_order_relaxed);
   p.phase.store(phase::waiting, std::memory_order_release);
-  ready_.push_back({&p, 0});  // behind all others: the places that were collected stay true
+  ready_.push_back({&p, 0, what});  // behind all others: the places that were collected stay true
   core_.sched.preempt(p);
   p.phase.store(phase::in_user, std::memory_order_release);
   check_abandoned(p);
@@ -268,6 +299,8 @@ bool engine::post(process& place, pid to, envelope* e) noexcept {
   if (place.in.closed()) return false;
   std::uint32_t from = source_of(*e);
   std::uint64_t key = key_of(from, to.index());
+  // One of its address may have gone unseen, with a process that ended before it looked.
+  if (e->type->kind == signal::request) replies_under_way_.erase(e);
   if (e->type->kind == signal::reply && checks_.replies && ++replies_under_way_[e] > 1)
     fail("reply", "a request of " + core_.describe(to) + " was answered twice");
   auto open = channel_at_.find(key);

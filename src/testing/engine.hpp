@@ -81,6 +81,7 @@ class engine final : public detail::explorer {
   struct waiting {
     detail::process* who;
     detail::nanos held_until;
+    const char* about_to;  // the operation that it was suspended before; null: it waited, or is new
   };
   struct restarts {  // of a supervisor, as its reports say
     std::vector<detail::nanos> ends;
@@ -92,8 +93,9 @@ class engine final : public detail::explorer {
     std::size_t at;  // in ready_ or channels_
   };
 
-  void collect(detail::process* running);
+  void collect(detail::process* runner);
   std::size_t pick();
+  candidate candidate_of(const option& o) const;
   bool another_step();
   bool decide_fault();
   std::uint32_t decide(std::uint32_t among);
@@ -134,9 +136,10 @@ class engine final : public detail::explorer {
   std::vector<channel> channels_;
   std::unordered_map<std::uint64_t, std::size_t> channel_at_;  // by key; never walked
   std::vector<option> options_;
-  std::vector<std::uint64_t> actors_;
-  std::optional<option> chosen_;  // by a process that stepped back for it
-  std::uint64_t last_ = 0;        // actor of the last step
+  std::vector<candidate> actors_;
+  std::optional<option> chosen_;      // by a process that stepped back for it
+  const char* running_to_ = nullptr;  // what the running process is about to do
+  std::uint64_t last_ = 0;            // actor of the last step
   unsigned in_a_row_ = 0;
   std::vector<decision> taken_;
   std::uint64_t steps_ = 0;

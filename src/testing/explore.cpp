@@ -148,6 +148,34 @@ schedule shrink(const explore_options& how, const std::function<void()>& body, s
   throw failure(found.kind, std::move(text), run, std::move(replay));
 }
 
+// Where two runs that should be one part.
+std::string first_difference(const std::vector<std::string>& one, const std::vector<std::string>& other) {
+  std::size_t at = 0;
+  while (at < one.size() && at < other.size() && one[at] == other[at]) ++at;
+  if (at == one.size() && at == other.size()) return "\n  and what can be told of them is the same";
+  auto line = [at](const std::vector<std::string>& lines) { return at < lines.size() ? lines[at] : "(nothing)"; };
+  std::string text = "\n  they part in line " + unsigned_text(at + 1) + " of what happened:";
+  for (std::size_t before = at < 5 ? 0 : at - 5; before < at; ++before) text += "\n    " + one[before];
+  return text + "\n    first:   " + line(one) + "\n    repeated:" + line(other);
+}
+
+[[noreturn]] void not_the_same(const explore_options& how, const std::function<void()>& body, std::uint64_t seed,
+                               std::uint64_t number, searcher& search, const outcome& first, const outcome& second) {
+  schedule taken = schedule_of(first.taken);
+  std::vector<std::string> one;
+  std::vector<std::string> other;
+  run_once(how, body, seed, search.begin(number), &one);
+  auto again = make_replay(taken);
+  run_once(how, body, seed, *again, &other);
+  throw failure("not deterministic",
+                "run " + unsigned_text(number + 1) + " was different when it was repeated (" +
+                    unsigned_text(first.steps) + " steps, then " + unsigned_text(second.steps) +
+                    "): the body depends on something besides its seed: a clock, a thread, an address, or what an "
+                    "earlier run has left behind" +
+                    first_difference(one, other),
+                number + 1, unsigned_text(seed) + "/" + to_text(taken));
+}
+
 engine& exploring(const char* what) {
   session& s = this_session(what);
   if (!s.engine) throw bad_argument(std::string(what) + ": only explore() does this, run() does not");
@@ -160,13 +188,13 @@ explored explore(const std::function<void()>& body) { return explore({}, body); 
 
 explored explore(const explore_options& given, const std::function<void()>& body) {
   explore_options how = given;
-  if (const char* only = std::getenv("OTP_SCHEDULE"); only && *only) {
-    std::string_view text = only;
+  if (const char* only = std::getenv("OTP_SCHEDULE"); only && *only) how.replay = only;
+  if (!how.replay.empty()) {
+    std::string_view text = how.replay;
     std::size_t slash = text.find('/');
     if (slash == std::string_view::npos)
-      throw bad_argument("explore: the environment says OTP_SCHEDULE=" + std::string(text) +
-                         "; give what a failure has printed");
-    std::uint64_t seed = std::strtoull(only, nullptr, 0);
+      throw bad_argument("explore: " + how.replay + " is no schedule; give OTP_SCHEDULE what a failure has printed");
+    std::uint64_t seed = std::strtoull(how.replay.c_str(), nullptr, 0);
     schedule s = schedule_from(text.substr(slash + 1));
     auto choose = make_replay(s);
     outcome o = run_once(how, body, seed, *choose);
@@ -189,13 +217,7 @@ explored explore(const explore_options& given, const std::function<void()>& body
     if (i % recheck_every == 0) {
       auto again = make_replay(schedule_of(o.taken));
       outcome same = run_once(how, body, seed, *again);
-      if (same.hash != o.hash)
-        throw failure("not deterministic",
-                      "run " + unsigned_text(i + 1) + " was different when it was repeated (" + unsigned_text(o.steps) +
-                          " steps, then " + unsigned_text(same.steps) +
-                          "): the body depends on something besides its seed: a clock, a thread, an address, or what "
-                          "an earlier run has left behind",
-                      i + 1, unsigned_text(seed) + "/" + to_text(schedule_of(o.taken)));
+      if (same.hash != o.hash) not_the_same(how, body, seed, i, search, o, same);
     }
     if (!search.end(o.taken)) {
       all.complete = true;

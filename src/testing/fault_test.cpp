@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -85,6 +86,33 @@ TEST(faults, a_handler_crashes_the_third_time) {
     require(answers() && answers() && !answers(), "the third call fails");
     otp::testing::eventually(1s, "the counter answers", answers);
   });
+}
+
+TEST(faults, every_fault_is_tried_at_every_place) {
+  std::map<int, int> failed_at;  // 0: nowhere
+  auto body = [&] {
+    int at = 0;
+    for (int i = 1; i <= 5; ++i)
+      if (otp::fault_point("here")) at = i;
+    ++failed_at[at];
+  };
+  auto all =
+      explore({.seeds = 100, .strategy = strategies::every_fault(1), .faults = {faults::at_point("here")}}, body);
+  EXPECT_TRUE(all.complete);
+  EXPECT_EQ(failed_at, (std::map<int, int>{{0, 2}, {1, 2}, {2, 2}, {3, 2}, {4, 2}, {5, 2}}));  // in two orders
+}
+
+// What the program draws was drawn anew in each run, so that the decisions repeated from the last one met another
+// program.
+TEST(explore, one_run_after_the_other_draws_the_same_numbers_where_decisions_are_repeated) {
+  std::set<std::uint64_t> seeds;
+  explore({.seeds = 50, .strategy = strategies::exhaustive(1)}, [&] {
+    otp::pid me = otp::self();
+    for (int i = 0; i < 2; ++i) otp::spawn([me] { otp::send(me, done{}); });
+    for (int i = 0; i < 2; ++i) otp::receive([](done) {});
+    seeds.insert(otp::testing::seed());
+  });
+  EXPECT_EQ(seeds.size(), 1U);
 }
 
 TEST(faults, a_point_in_the_program_is_tried_both_ways) {

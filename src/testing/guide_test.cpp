@@ -150,6 +150,22 @@ TEST(account, is_never_overdrawn) {
 }
 // [/always]
 
+// [every_fault]
+TEST(account, is_back_whenever_it_was_killed) {
+  namespace faults = otp::testing::faults;
+  auto all = otp::testing::explore(
+      {.seeds = 100'000, .strategy = otp::testing::strategies::every_fault(2), .faults = {faults::kill("account")}},
+      [] {
+        auto tree = otp::supervisor::start_link({.strategy = otp::one_for_one, .children = {otp::child<account>()}});
+        if (!tree) return;
+        static_cast<void>(otp::try_call(account::name, account::withdraw{10}));
+        otp::testing::eventually(10s, "the account answers",
+                                 [] { return otp::try_call(account::name, account::balance{}).has_value(); });
+      });
+  EXPECT_TRUE(all.complete);  // there is no other moment
+}
+// [/every_fault]
+
 // [fault_point]
 struct journal {
   bool write(const std::string& line) {

@@ -43,11 +43,23 @@ std::string to_text(const schedule&);
 /// Throws bad_argument.
 schedule schedule_from(std::string_view text);
 
+/// Who may make the next step: a process, a signal on its way, or the timers.
+struct candidate {
+  std::uint64_t actor;
+  /// Of a signal: only its receiver can notice when it arrives. Of a process: its step does not look into the mailboxes
+  /// of others.
+  bool private_step;
+  std::uint32_t place;  // of the process, or of the receiver
+  enum class what : std::uint8_t { process, signal, timer } kind;
+};
+/// Whether their order makes no difference to anybody, now and as long as neither of them has been made.
+bool independent(const candidate&, const candidate&) noexcept;
+
 class chooser {
  public:
   virtual ~chooser() = default;
-  /// Which of the actors makes the next step; at least two. The first is the default. `goes_on`: it made the last one.
-  virtual std::uint32_t next_actor(const std::vector<std::uint64_t>& actors, bool goes_on) = 0;
+  /// Which of these makes the next step; at least two. The first is the default. `goes_on`: it made the last one.
+  virtual std::uint32_t next_actor(const std::vector<candidate>& actors, bool goes_on) = 0;
   /// Whether a fault happens here.
   virtual bool fault() = 0;
   /// Any other choice, such as the victim of a fault.
@@ -73,11 +85,12 @@ class searcher {
   std::uint64_t seed_;
   std::uint64_t length_ = 50;  // decisions of a run, as the last one was
   std::unique_ptr<chooser> now_;
-  std::vector<decision> trail_;  // exhaustive: the decisions to repeat; `among` is cut by the bound
+  std::vector<decision> trail_;  // exhaustive, every_fault: the decisions to repeat; `among` is cut by the bound
+  unsigned order_ = 0;           // every_fault: 0 is the plain one
   std::string name_;
 };
 
-/// Reads "random", "pct:3", "bounded:2", "exhaustive:2", "portfolio". Throws bad_argument.
+/// Reads "random", "pct:3", "bounded:2", "exhaustive:2", "every_fault:5", "portfolio". Throws bad_argument.
 strategy strategy_from(std::string_view text);
 std::string to_text(const strategy&);
 
