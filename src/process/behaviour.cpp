@@ -235,6 +235,7 @@ start_ticket* start_ticket::make() {
   auto* t = new start_ticket;
   t->starter_ = self();
   t->core_ = runtime_core::current();
+  if (runtime_core::current()) t->number_ = runtime_core::current()->new_reference();
   return t;
 }
 
@@ -246,7 +247,7 @@ void start_ticket::decide(start_outcome&& outcome) noexcept {
   if (claim_.exchange(1) != 0) return;
   outcome_ = std::move(outcome);
   decided_.store(true, std::memory_order_release);
-  if (core_) send_wake(*static_cast<runtime_core*>(core_), starter_, this);
+  if (core_) send_wake(*static_cast<runtime_core*>(core_), starter_, token());
 }
 
 void start_ticket::succeeded(pid process, term value) noexcept {
@@ -262,7 +263,7 @@ bool start_ticket::wait(duration timeout) {
   runtime_core& core = *runtime_core::current();
   nanos start = timeout == infinity ? 0 : core.sched.now();
   wait_state w;
-  w.token = this;
+  w.token = token();
   w.deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
   while (!decided()) {
     w.satisfied = false;

@@ -80,7 +80,7 @@ struct runtime_service {
 
 /// Who decides about every step of a seeded run: see src/testing/engine.hpp. Null in runtimes that nobody explores.
 struct explorer : director {
-  /// A process is about to do something that others may notice. May suspend it; a "callback" may be made to crash.
+  /// A process is about to do what others may notice. May suspend it; a "callback" may crash, an "end" may not.
   virtual void point(process&, const char* what) = 0;
   /// Delivers later. False: the receiver is dead.
   virtual bool post(process& place, pid to, envelope*) noexcept = 0;

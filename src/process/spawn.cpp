@@ -107,6 +107,8 @@ void report_crash(runtime_core& core, process& p, const exit_reason& why) {
 // The process is over: its body goes, then it is taken out of the world. Runs on the stack it ended on.
 void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) {
   p.phase.store(phase::in_user, std::memory_order_release);
+  if (core.explorer) [[unlikely]]
+    core.explorer->point(p, "end");
   if (by_exception && p.body && !p.body->reports_itself()) report_crash(core, p, why);
   start_ticket* ticket = nullptr;
   if (process_body* body = p.body) {

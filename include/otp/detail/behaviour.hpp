@@ -224,6 +224,8 @@ class start_ticket {
 
  private:
   void decide(start_outcome&& outcome) noexcept;
+  /// Of the wake-up. Not the address: the next ticket may have the same, and a late wake-up is not meant for it.
+  const void* token() const noexcept { return reinterpret_cast<const void*>(number_); }
   std::atomic<int> references_{1};
   std::atomic<int> claim_{0};
   std::atomic<bool> decided_{false};  // `outcome_` may be read
@@ -231,6 +233,7 @@ class start_ticket {
   std::optional<exit_reason> answer_;  // the process's, until it is gone
   pid starter_;
   void* core_ = nullptr;
+  std::uintptr_t number_ = 0;
 };
 
 /// The starter's reference of a ticket, until it is handed on.
