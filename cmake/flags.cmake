@@ -11,7 +11,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 # Sanitizer builds and the debugger need optimisation without lost frames; the default -O2 of RelWithDebInfo
 # doubles the build time and -DNDEBUG would drop assertions.
-if(OTP_SANITIZE)
+if(OTP_SANITIZE OR OTP_ISOLATION)
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -gline-tables-only")
 endif()
 

@@ -7,6 +7,7 @@
 //         `otp::child<T>` of a type that nothing can start does not compile.
 // Source  supervisor's child specifications. Differs: the start function is a C++ function with its arguments inside.
 #pragma once
+#include <otp/detail/reference_count.hpp>
 #include <otp/gen_server.hpp>
 
 #include <tuple>
@@ -171,7 +172,7 @@ class starter_pointer {
     return *this;
   }
   ~starter_pointer() {
-    if (starter_ && starter_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete starter_;
+    if (starter_ && detail::drop_reference(starter_->references)) delete starter_;
   }
   explicit operator bool() const noexcept { return starter_; }
   const child_starter* operator->() const noexcept { return starter_; }

@@ -3,6 +3,7 @@
 // Shape   copies share one value; it is never changed after it was made, so any process may read it.
 // Source  Erlang's term, where a type is not known until run time.
 #pragma once
+#include <otp/detail/reference_count.hpp>
 #include <otp/detail/type_name.hpp>
 
 #include <atomic>
@@ -120,7 +121,7 @@ class term {
     return *this;
   }
   ~term() {
-    if (box_ && box_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete box_;
+    if (box_ && detail::drop_reference(box_->references)) delete box_;
   }
 
   bool empty() const noexcept { return !box_; }

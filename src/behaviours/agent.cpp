@@ -16,6 +16,7 @@
 #include <otp/agent.hpp>
 
 #include "base/flat_table.hpp"
+#include "base/isolation.hpp"
 #include "process/runtime_core.hpp"
 
 #include <array>
@@ -70,8 +71,10 @@ struct alignas(64) memory {
     reading.store(true, std::memory_order_relaxed);
     light_barrier();
     const bool same = known.cell->version.load(std::memory_order_acquire) == known.version;  // never 0
-    if (same) [[likely]]
+    if (same) [[likely]] {
+      received(&known.cell->lock);  // what its agent published, and whoever took it for this worker
       state = known.copy;
+    }
     reading.store(false, std::memory_order_release);  // to the agent that ends
     return same;
   }
@@ -82,7 +85,7 @@ class snapshot_directory final : public kept {
   explicit snapshot_directory(runtime_core& core) : core_(core), of_worker_(worker_places(core)) {}
 
   void add(pid process, std::shared_ptr<snapshot_cell> cell) {
-    std::lock_guard lock(lock_);
+    ordering_lock lock(lock_);
     cells_.insert(process.value(), std::move(cell));
   }
   void remove(pid process) noexcept {
@@ -90,7 +93,7 @@ class snapshot_directory final : public kept {
     cells_.erase(process.value());
   }
   std::shared_ptr<snapshot_cell> cell_of(pid process) const {
-    std::lock_guard lock(lock_);
+    ordering_lock lock(lock_);
     const auto* found = cells_.find(process.value());
     return found ? *found : nullptr;
   }
@@ -142,7 +145,7 @@ class snapshot_directory final : public kept {
   static bool take(find& f) {
     std::shared_ptr<const void> now;
     {
-      std::lock_guard lock(f.cell->lock);
+      ordering_lock lock(f.cell->lock);
       now = f.cell->current;
       f.version = f.cell->version.load(std::memory_order_relaxed);
     }
@@ -175,7 +178,7 @@ void snapshot_publisher::publish(const type_record* state_type, std::shared_ptr<
     return;
   }
   {
-    std::lock_guard lock(cell_->lock);
+    ordering_lock lock(cell_->lock);
     cell_->current.swap(state);
     cell_->version.fetch_add(1, std::memory_order_release);  // pairs with the load in recall()
   }

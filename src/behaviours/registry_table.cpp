@@ -1,5 +1,7 @@
 #include "behaviours/registry_table.hpp"
 
+#include "base/isolation.hpp"
+
 #include <otp/message.hpp>
 
 #include <algorithm>
@@ -115,7 +117,7 @@ void take_off(registry_table::process_shard& shard, registry_entry& e, garbage& 
 
 std::shared_ptr<const std::vector<std::string>> listeners_of(const registry_table& t) {
   if (!t.has_listeners.load(std::memory_order_acquire)) return nullptr;
-  std::lock_guard lock(t.admin_lock);
+  ordering_lock lock(t.admin_lock);
   return t.listeners;
 }
 
@@ -173,7 +175,7 @@ void registry_table::open(const registry_type& of, const registry_options& optio
   // The keepers of the last registry of this name may still be ending.
   for (std::size_t i = 0; i < partitions_max; ++i)
     if (std::uint64_t keeper = keepers[i].load()) close_partition(i, pid(keeper));
-  std::lock_guard lock(admin_lock);
+  ordering_lock lock(admin_lock);
   listeners = std::move(heard);
   has_listeners.store(listeners != nullptr);
   meta = options.meta;
@@ -194,7 +196,7 @@ void registry_table::close_partition(std::size_t partition, pid keeper) noexcept
   for (process_shard& shard : processes) {
     registry_member* taken = nullptr;
     {
-      std::lock_guard lock(shard.lock);
+      ordering_lock lock(shard.lock);
       shard.members.for_each([&](registry_member& m) {
         if (m.partition != partition) return;
         shard.members.erase(m);
@@ -210,7 +212,7 @@ void registry_table::close_partition(std::size_t partition, pid keeper) noexcept
       while (registry_entry* e = m->first) {
         m->first = e->after;
         key_shard& by_key_shard = shard_of(e->hash);
-        std::lock_guard lock(by_key_shard.lock);
+        ordering_lock lock(by_key_shard.lock);
         detach(by_key_shard, *e, out);
         out.add(*e);
       }
@@ -223,7 +225,7 @@ void registry_table::remove_process(pid process) {
   registry_entry* entries = nullptr;
   {
     process_shard& shard = shard_of(process);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     registry_member* m = member_of(shard, process);
     if (!m) return;
     shard.members.erase(*m);
@@ -235,7 +237,7 @@ void registry_table::remove_process(pid process) {
     entries = e->after;
     key_shard& shard = shard_of(e->hash);
     {
-      std::lock_guard lock(shard.lock);
+      ordering_lock lock(shard.lock);
       detach(shard, *e, out);
     }
     out.add(*e);
@@ -280,9 +282,9 @@ result<pid> add_entry(registry_table& t, const key_view& view, term key, term va
   std::optional<pid> holder;
   {
     registry_table::process_shard& mine = t.shard_of(me);
-    std::lock_guard of_process(mine.lock);
+    ordering_lock of_process(mine.lock);
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard of_key(shard.lock);
+    ordering_lock of_key(shard.lock);
     registry_member* member_here = member_of(mine, me);
     if (member_here) linked.undo = false;
     registry_node* node_here = node_of(shard, view);
@@ -340,12 +342,12 @@ void remove_own(registry_table& t, const key_view& view, const std::vector<std::
   std::uint64_t keeper = 0;
   {
     registry_table::process_shard& mine = t.shard_of(me);
-    std::lock_guard of_process(mine.lock);
+    ordering_lock of_process(mine.lock);
     registry_member* member = member_of(mine, me);
     if (!member) return;
     std::size_t partition = member->partition;
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard of_key(shard.lock);
+    ordering_lock of_key(shard.lock);
     registry_node* node = node_of(shard, view);
     registry_entry* e = node ? first_owned(shard, *node, me) : nullptr;
     while (e) {
@@ -371,7 +373,7 @@ void remove_entries_if(registry_table& t, const key_view& view, bool (*wanted)(v
   std::vector<std::pair<std::uint32_t, term>> mine;
   {
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     registry_node* node = node_of(shard, view);
     for (registry_entry* e = node ? first_owned(shard, *node, me) : nullptr; e; e = next_owned(shard, *e))
       mine.emplace_back(e->number, e->value);
@@ -388,7 +390,7 @@ void remove_entries_if(registry_table& t, const key_view& view, bool (*wanted)(v
 std::optional<term> own_value(registry_table& t, const key_view& view) {
   pid me = self();
   registry_table::key_shard& shard = t.shard_of(view.hash);
-  std::lock_guard lock(shard.lock);
+  ordering_lock lock(shard.lock);
   registry_node* node = node_of(shard, view);
   if (!node || !node->one || node->one->process != me) return std::nullopt;
   return node->one->value;
@@ -397,7 +399,7 @@ std::optional<term> own_value(registry_table& t, const key_view& view) {
 bool set_own_value(registry_table& t, const key_view& view, term value) {
   pid me = self();
   registry_table::key_shard& shard = t.shard_of(view.hash);
-  std::lock_guard lock(shard.lock);
+  ordering_lock lock(shard.lock);
   registry_node* node = node_of(shard, view);
   if (!node || !node->one || node->one->process != me) return false;
   std::swap(node->one->value, value);  // the old one goes when the parameter does, after the lock
@@ -410,7 +412,7 @@ std::optional<pid> find_holder(const registry_table& t, const key_view& view) {
   pid holder;
   {
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     registry_node* node = node_of(shard, view);
     if (!node || !node->one) return std::nullopt;
     holder = node->one->process;
@@ -423,7 +425,7 @@ std::optional<registry_match> find_entry(const registry_table& t, const key_view
   std::optional<registry_match> found;
   {
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     registry_node* node = node_of(shard, view);
     if (!node || !node->one) return std::nullopt;
     found.emplace(node->one->process, node->one->value);
@@ -436,7 +438,7 @@ std::vector<registry_match> find_entries(const registry_table& t, const key_view
   std::vector<registry_match> found;
   {
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     registry_node* node = node_of(shard, view);
     if (!node) return found;
     if (node->one) {
@@ -455,7 +457,7 @@ std::vector<term> keys_of(const registry_table& t, pid process) {
   std::vector<term> keys;
   {
     registry_table::process_shard& shard = t.shard_of(process);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     if (registry_member* m = member_of(shard, process))
       for (registry_entry* e = m->first; e; e = e->after) keys.push_back(e->key);
   }
@@ -467,7 +469,7 @@ std::vector<term> values_of(const registry_table& t, const key_view& view, pid p
   std::vector<term> values;
   {
     registry_table::key_shard& shard = t.shard_of(view.hash);
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     registry_node* node = node_of(shard, view);
     for (registry_entry* e = node ? first_owned(shard, *node, process) : nullptr; e; e = next_owned(shard, *e))
       values.push_back(e->value);
@@ -480,7 +482,7 @@ std::vector<term> values_of(const registry_table& t, const key_view& view, pid p
 std::size_t count_entries(const registry_table& t) {
   std::size_t count = 0;
   for (registry_table::process_shard& shard : t.processes) {
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     shard.members.for_each([&](const registry_member& m) {
       if (is_there(t.core, m.process)) count += m.count;
     });
@@ -491,7 +493,7 @@ std::size_t count_entries(const registry_table& t) {
 std::vector<registry_row> all_entries(const registry_table& t) {
   std::vector<registry_row> found;
   for (registry_table::key_shard& shard : t.keys) {
-    std::lock_guard lock(shard.lock);
+    ordering_lock lock(shard.lock);
     shard.nodes.for_each([&](const registry_node& node) {
       if (node.one) found.push_back({node.one->process, node.key, node.one->value});
       for (const registry_place& place : node.many)
@@ -509,14 +511,14 @@ bool partitioned_by_key(const registry_table& t) { return t.by_key.load(); }
 // ---- metadata ----------------------------------------------------------------------------------------------------
 
 std::optional<term> get_meta(const registry_table& t, const term& key) {
-  std::lock_guard lock(t.admin_lock);
+  ordering_lock lock(t.admin_lock);
   for (auto& [k, v] : t.meta)
     if (k == key) return v;
   return std::nullopt;
 }
 
 void set_meta(registry_table& t, term key, term value) {
-  std::lock_guard lock(t.admin_lock);
+  ordering_lock lock(t.admin_lock);
   for (auto& [k, v] : t.meta)
     if (k == key) return std::swap(v, value);
   t.meta.emplace_back(std::move(key), std::move(value));
@@ -524,7 +526,7 @@ void set_meta(registry_table& t, term key, term value) {
 
 void remove_meta(registry_table& t, const term& key) {
   std::pair<term, term> gone;
-  std::lock_guard lock(t.admin_lock);
+  ordering_lock lock(t.admin_lock);
   for (auto it = t.meta.begin(); it != t.meta.end(); ++it)
     if (it->first == key) {
       gone = std::move(*it);

@@ -246,6 +246,7 @@ void start_ticket::drop() noexcept {
 void start_ticket::decide(start_outcome&& outcome) noexcept {
   if (claim_.exchange(1) != 0) return;
   outcome_ = std::move(outcome);
+  sent(this);
   decided_.store(true, std::memory_order_release);
   if (core_) send_wake(*static_cast<runtime_core*>(core_), starter_, token());
 }
@@ -268,8 +269,10 @@ bool start_ticket::wait(duration timeout) {
   while (!decided()) {
     w.satisfied = false;
     detail::wait(p, w);
-    if (w.timed_out) return decided();
+    if (w.timed_out) break;
   }
+  if (!decided()) return false;
+  received(this);
   return true;
 }
 

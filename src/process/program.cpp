@@ -116,8 +116,11 @@ class bell {
 
 }  // namespace
 
+int (*run_in_place)(unique_function& body, const runtime_options&) = nullptr;
+
 int run_program(unique_function body, const std::string_view& type, const runtime_options& options) {
   if (!body) throw bad_argument("run: the function object is empty; give one that can be called");
+  if (with_isolation && run_in_place) return run_in_place(body, options);
   runtime rt(options);
   bell stop(options.handle_signals);
   rt.start();

@@ -332,6 +332,10 @@ send_status send_call(worker& on, pid to, envelope* e);
 bool hand_reply(runtime_core& core, worker& here, process& caller, request_envelope& r) noexcept;
 void end_calls_to(runtime_core&, envelope* request, const exit_reason& why) noexcept;
 
+// ---- program.cpp -------------------------------------------------------------------------------------------------
+/// Of isolation builds: otp::run goes this way, to the seeded engine.
+extern int (*run_in_place)(unique_function& body, const runtime_options&);
+
 // ---- wait.cpp ----------------------------------------------------------------------------------------------------
 /// Suspends the caller until `w` is satisfied or its deadline passes. Throws the process's fate, if it has one.
 void wait(process&, wait_state& w);

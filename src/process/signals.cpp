@@ -48,6 +48,7 @@ inline void accept_messages(process& p, envelope* first, envelope* last, std::ui
 inline bool push_to(runtime_core& core, worker* w, process& p, pid to, envelope* e) noexcept {
   e->to = to.value();
   e->sent_at = w ? w->cached_ms : milliseconds(core.sched.coarse_now());
+  sent(e);
   if (core.explorer) [[unlikely]]
     return core.explorer->post(p, to, e);
   switch (p.in.push(e)) {
@@ -818,6 +819,17 @@ void take_in_each(runtime_core& core, process& p, envelope* e) {
 
 }  // namespace
 
+namespace {
+// isolation.hpp, rules 3 and 7.
+[[maybe_unused]] void come_behind(const runtime_core& core, envelope& e) noexcept {
+  received(&e);
+  pid gone = e.type->kind == signal::exit   ? static_cast<exit_envelope&>(e).value.from
+             : e.type->kind == signal::down ? static_cast<down_envelope&>(e).value.process
+                                            : pid();
+  if (gone) received(core.table.at(gone.index()));
+}
+}  // namespace
+
 void take_in_all(runtime_core& core, process& p) {
   const std::uint64_t me = p.id.load(std::memory_order_relaxed);
   envelope* newest = nullptr;
@@ -831,6 +843,8 @@ void take_in_all(runtime_core& core, process& p) {
   if (core.explorer) [[unlikely]]
     core.explorer->taking(p, first);
   if (!first) return;
+  if constexpr (with_isolation)
+    for (envelope* e = first; e; e = e->next) come_behind(core, *e);
   if (plain) [[likely]] {
     accept_messages(p, first, newest, count);
     ask_waiting(p, first);

@@ -141,6 +141,7 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
     at_point(*scheduler::current(), "end");
   }
   runtime_section::enter(p);
+  sent(&p);
   end_process(core, p, why);
   // The place is nobody's from here on; everything is left as the next tenant expects to find it.
   mailbox_account* account = p.account.load(std::memory_order_relaxed);
@@ -166,6 +167,7 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   p.calls = 0;
   p.phase.store(phase::idle, std::memory_order_release);
   worker* w = scheduler::current();
+  if (w) w->isolation.over(p.apart);
   core.table.release(p, w ? &static_cast<worker_local*>(w->local)->free_places : nullptr);
   if (account) core.close_account(*account);
   core.count(counter::exited);
@@ -403,6 +405,7 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
     core.count(counter::spawned);
   if (core.explorer) [[unlikely]]
     core.explorer->spawned(*p);
+  if (core.sched.seeded()) p->apart.begin();
   p->in.open_awake();
   if (!inside)
     core.sched.make_ready(*p, nullptr);

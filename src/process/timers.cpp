@@ -157,6 +157,7 @@ ref timer_table::arm(timer_request&& request) {
     }
   } guard{request};
   unsigned where = here ? here->number : 0;
+  if (request.payload) sent(request.payload);
   if (me) {
     runtime_section section(*me);
     where = wheel_of(*me);
@@ -197,6 +198,7 @@ ref timer_table::arm_for_others(process* me, unsigned where, timer_request& requ
   const nanos when = request.when.time_since_epoch().count();
   try {
     if (request.wrap) request.payload = make_envelope(timer_expired{reference, std::move(request.more->wrapped)});
+    if (request.payload) sent(request.payload);
     if (me) {
       runtime_section section(*me);
       note_expiry(*me, number, request);

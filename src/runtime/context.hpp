@@ -56,7 +56,11 @@
 namespace otp::detail {
 
 inline constexpr bool with_address_sanitizer = OTP_DETAIL_ASAN != 0;
+#ifdef OTP_ISOLATION
+inline constexpr bool with_thread_sanitizer = true;  // of the callers: isolation.hpp
+#else
 inline constexpr bool with_thread_sanitizer = OTP_DETAIL_TSAN != 0;
+#endif
 
 /// What a context starts with. Never returns: leaves by switch_context_final().
 using context_entry = void (*)(void* arg);

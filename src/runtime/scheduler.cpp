@@ -135,6 +135,7 @@ void scheduler::give_own_stack(runnable& who, std::size_t size, context_entry en
   worker& w = *current();
   stack* own = stacks_.take(size);
   make_context(own->ctx, own->low, own->start_size(), entry, argument);
+  fresh(own->low, own->top());
   who.stk = own;
   who.home.store(w.number + 1, std::memory_order_relaxed);  // published by the inbox when the process sleeps
 }

@@ -26,6 +26,7 @@
 // 7. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
 //    itself in idle_set and then looks at all of them again. Both sides are seq_cst.
 #pragma once
+#include "base/isolation.hpp"
 #include "runtime/context.hpp"
 #include "runtime/idle_set.hpp"
 #include "runtime/parker.hpp"
@@ -67,6 +68,7 @@ struct runnable {
   std::atomic<std::uint32_t> home{0};  // worker number + 1 that a stack pins it to; written before the inbox sleeps
   std::atomic<priority_class> priority{priority_class::normal};
   std::uint8_t passed_over = 0;  // how often a low-priority one gave way; the running worker's
+  [[no_unique_address]] isolated apart;
 };
 
 /// The short form of a time, for ages: wraps after 49 days.
@@ -124,6 +126,7 @@ struct alignas(64) worker {
   int look_in = 0;         // steps until clock, timers, poller and the queue for everybody are looked at
   unsigned allowance = 0;  // receives that the step in progress may still do before it yields
   bool leaving = false;    // the loop shall end
+  [[no_unique_address]] isolation_loop isolation;
 
   // Ready here. The rings are thieves' too.
   run_queue<runnable, std_sync> ready;
@@ -433,9 +436,14 @@ inline void scheduler::begin_step(worker& w, runnable& r) noexcept {
   w.observed.store(&r, std::memory_order_release);  // whoever looks from outside sees a constructed one
   w.beat.store(w.beat.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
   w.allowance = w.owner.configuration().batch;
+  if constexpr (with_isolation) {
+    if (!r.stk && w.current) fresh(w.current->low, __builtin_frame_address(0));
+    w.isolation.enter(r.apart);
+  }
 }
 
 inline void scheduler::end_step(worker& w) noexcept {
+  w.isolation.leave();
   w.running = nullptr;
   std::uint64_t beat = w.beat.load(std::memory_order_relaxed);
   if (beat & 1) w.beat.store(beat + 1, std::memory_order_relaxed);

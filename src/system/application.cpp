@@ -73,7 +73,7 @@ const char* text_of(restart_type type) {
 void bring_down(exit_reason why) {
   application_table& table = application_table::here();
   {
-    std::lock_guard lock(table.lock);
+    ordering_lock lock(table.lock);
     if (std::exchange(table.going_down, true)) return;
     table.down_because = std::move(why);
   }
@@ -87,7 +87,7 @@ void bring_down(exit_reason why) {
     }
     application_table& all = application_table::here();
     {
-      std::lock_guard lock(all.lock);
+      ordering_lock lock(all.lock);
       all.going_down = false;
     }
     ask_for_shutdown();
@@ -103,7 +103,7 @@ struct shutdown_hook {
     void (*first)(const exit_reason&) = nullptr;
     exit_reason because = why;
     {
-      std::lock_guard lock(table.lock);
+      ordering_lock lock(table.lock);
       first = table.shutdown.first;
       if (table.going_down) because = table.down_because;
     }
@@ -188,7 +188,7 @@ void keeper::terminate(const exit_reason&) {
   restart_type type = temporary;
   bool asked = false;
   {
-    std::lock_guard lock(table.lock);
+    ordering_lock lock(table.lock);
     application_entry* e = table.find(definition.spec.name);
     if (!e || e->master != master) return;
     type = e->type;
@@ -277,7 +277,7 @@ class start_attempt {
   void set_master(pid master, restart_type type) {
     master_ = master;
     application_table& table = application_table::here();
-    std::lock_guard lock(table.lock);
+    ordering_lock lock(table.lock);
     if (application_entry* e = table.find(name_)) {
       e->master = master;
       e->type = type;
@@ -287,7 +287,7 @@ class start_attempt {
     std::vector<ref> waiting;
     application_table& table = application_table::here();
     {
-      std::lock_guard lock(table.lock);
+      ordering_lock lock(table.lock);
       application_entry* e = table.find(name_);
       if (!e) return;
       waiting.swap(e->waiting);
@@ -325,7 +325,7 @@ struct permission {
 permission ask_to_start(std::string_view name, bool wait) {
   application_table& table = application_table::here();
   permission answer;
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   application_entry* e = table.find(name);
   if (!e) {
     answer.refused = no_such_application{std::string(name)};
@@ -374,7 +374,7 @@ permission ask_to_start(std::string_view name, bool wait) {
 
 shutdown_time time_to_stop() {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   return table.shutdown.timeout;
 }
 
@@ -404,7 +404,7 @@ result<void> start_processes(start_attempt& attempt, const application_definitio
   auto undo = [&](exit_reason why) -> result<void> {
     {
       application_table& table = application_table::here();
-      std::lock_guard lock(table.lock);
+      ordering_lock lock(table.lock);
       if (application_entry* e = table.find(d.spec.name); e && e->master == master) e->asked_to_stop = true;
     }
     try {
@@ -533,7 +533,7 @@ result<std::vector<std::string>> application::ensure_all_started(std::string_vie
   {
     application_table& table = application_table::here();
     std::vector<std::string> path;
-    std::lock_guard lock(table.lock);
+    ordering_lock lock(table.lock);
     collect_needed(table, std::string(name), order, path);
   }
   std::vector<std::string> started;
@@ -554,7 +554,7 @@ result<void> application::stop(std::string_view name) {
   application_table& table = application_table::here();
   pid master;
   {
-    std::lock_guard lock(table.lock);
+    ordering_lock lock(table.lock);
     application_entry* e = table.find(name);
     if (!e || e->state != application_state::running)
       return std::unexpected(exit_reason(not_started{std::string(name)}));
@@ -579,7 +579,7 @@ void application::set_shutdown(system_shutdown how) {
     throw bad_argument("set_shutdown: the timeout is " + integer_text(how.timeout.count()) +
                        " ns; give 0, a positive duration or otp::infinity");
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   table.shutdown = how;
 }
 
@@ -587,7 +587,7 @@ std::optional<std::string> application::get_application(otp::pid process) {
   auto about = info(process);
   if (!about || !about->group_leader) return std::nullopt;
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   for (auto& [name, e] : table.entries)
     if (e.master && e.master == about->group_leader) return name;
   return std::nullopt;
@@ -595,7 +595,7 @@ std::optional<std::string> application::get_application(otp::pid process) {
 
 result<pid> application::top_process(std::string_view name) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   application_entry* e = table.find(name);
   if (e && e->state == application_state::stopping) return std::unexpected(exit_reason(reason::stopping));
   if (!e || e->state != application_state::running || !e->top)

@@ -178,7 +178,7 @@ void configure(file_settings&& fresh) {
   application_table& table = application_table::here();
   std::vector<std::pair<pid, env_changes>> told;
   {
-    std::lock_guard lock(table.lock);
+    ordering_lock lock(table.lock);
     file_settings old = std::exchange(table.from_files, fresh);
     std::map<std::string, std::map<std::string, bool>> touched;
     for (auto* which : {&old, &fresh})
@@ -226,7 +226,7 @@ std::string variable_of(std::string_view application, std::string_view key) {
 result<void> load_application(application_definition definition) {
   check_all(definition);
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   if (table.find(definition.spec.name)) return std::unexpected(exit_reason(already_loaded{definition.spec.name}));
   enter(table, std::move(definition));
   return {};
@@ -297,7 +297,7 @@ std::optional<std::int64_t> integer_in(const term& value) noexcept {
 
 std::optional<term> env_value(std::string_view application, std::string_view key) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   auto of = table.env.find(application);
   if (of == table.env.end()) return std::nullopt;
   auto at = of->second.find(key);
@@ -307,7 +307,7 @@ std::optional<term> env_value(std::string_view application, std::string_view key
 
 exit_reason no_setting(std::string_view application, std::string_view key) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   auto of = table.env.find(application);
   if (!table.find(application) && of == table.env.end()) return not_loaded{std::string(application)};
   std::string known;
@@ -339,7 +339,7 @@ result<void> application::load(application_spec spec) {
 
 result<void> application::unload(std::string_view name) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   application_entry* e = table.find(name);
   if (!e) return std::unexpected(exit_reason(not_loaded{std::string(name)}));
   if (e->state != application_state::loaded)
@@ -351,7 +351,7 @@ result<void> application::unload(std::string_view name) {
 
 std::optional<application_spec> application::spec(std::string_view name) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   application_entry* e = table.find(name);
   if (!e) return std::nullopt;
   return e->definition.spec;
@@ -359,7 +359,7 @@ std::optional<application_spec> application::spec(std::string_view name) {
 
 std::optional<term> application::get_key(std::string_view name, std::string_view key) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   application_entry* e = table.find(name);
   const application_spec none;
   const application_spec& s = e ? e->definition.spec : none;
@@ -397,7 +397,7 @@ std::optional<term> application::get_key(std::string_view name, std::string_view
 std::vector<application_info> application::loaded_applications() {
   application_table& table = application_table::here();
   std::vector<application_info> all;
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   all.reserve(table.entries.size());
   for (auto& [name, e] : table.entries) all.push_back({name, e.definition.spec.description, e.definition.spec.version});
   return all;
@@ -406,7 +406,7 @@ std::vector<application_info> application::loaded_applications() {
 std::vector<application_info> application::started_applications() {
   application_table& table = application_table::here();
   std::map<std::uint64_t, application_info, std::greater<>> by_order;
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   for (auto& [name, e] : table.entries)
     if (e.state == application_state::running)
       by_order[e.order] = {name, e.definition.spec.description, e.definition.spec.version};
@@ -420,7 +420,7 @@ std::vector<application_info> application::started_applications() {
 
 std::vector<env_entry> application::get_all_env(std::string_view name) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   auto of = table.env.find(name);
   if (of == table.env.end()) return {};
   return {of->second.begin(), of->second.end()};
@@ -437,14 +437,14 @@ void application::put_all_env(std::string_view name, const std::vector<env_entry
   check_keys(faults, "put_env", values);
   if (!faults.empty()) throw bad_argument(faults.front());
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   settings& of = table.env[std::string(name)];
   for (auto& [key, value] : values) of.insert_or_assign(key, value);
 }
 
 void application::delete_env(std::string_view name, std::string_view key) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   auto of = table.env.find(name);
   if (of == table.env.end()) return;
   if (auto at = of->second.find(key); at != of->second.end()) of->second.erase(at);
@@ -479,7 +479,7 @@ result<void> application::load_config(const std::string& path) {
 
 result<void> application::load_config_from_variables(std::string_view name) {
   application_table& table = application_table::here();
-  std::lock_guard lock(table.lock);
+  ordering_lock lock(table.lock);
   if (!table.find(name)) return std::unexpected(exit_reason(not_loaded{std::string(name)}));
   settings& of = table.env[std::string(name)];
   for (auto& [key, value] : of)

@@ -9,6 +9,8 @@
 #pragma once
 #include <otp/application.hpp>
 
+#include "base/isolation.hpp"
+
 #include <map>
 #include <mutex>
 

@@ -1,5 +1,6 @@
 #include "testing/engine.hpp"
 
+#include "base/isolation.hpp"
 #include "process/control.hpp"
 
 #include <algorithm>
@@ -71,6 +72,7 @@ void engine::note(std::uint64_t actor, std::uint64_t what) noexcept {
 bool engine::another_step() {
   if (!invariants_.empty() && !quiet_) {
     quiet_ = true;
+    const unwatched look;
     for (auto& [name, holds] : invariants_)
       if (!holds()) fail("always", "it does not always hold: " + name);
     quiet_ = false;

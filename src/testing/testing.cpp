@@ -3,6 +3,7 @@
 #include "process/runtime_core.hpp"
 #include "testing/session.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 
@@ -156,6 +157,28 @@ void run(const options& how, const std::function<void()>& body) {
   if (!s.waiting.empty())
     throw stuck("nothing can happen any more, and these wait (seed " + unsigned_text(seed) + "):" + s.waiting);
 }
+
+#ifdef OTP_ISOLATION
+namespace {
+
+// A program of an isolation build runs like a test, and otp::run tells whether it went well.
+int run_whole_program(unique_function& body, const runtime_options& options) {
+  try {
+    run({.runtime = options}, [&] { body(); });
+  } catch (const exited& e) {
+    if (!e.reason().is_expected()) std::fprintf(stderr, "otp: the first process ended: %s\n", e.what());
+    return e.reason().is_expected() ? 0 : 1;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "otp: the first process ended: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}
+
+[[maybe_unused]] const bool in_place = (run_in_place = run_whole_program) != nullptr;
+
+}  // namespace
+#endif
 
 void advance(duration length) {
   if (length.count() < 0) throw bad_argument("advance: time does not go backwards; give 0 or more");
