@@ -1,8 +1,11 @@
-# find_package(otp) gives otp::otp and otp::asio; both components are always there.
+# find_package(otp) gives otp::otp and otp::asio, which are always there, and otp::log where there was spdlog.
 include(CMakePackageConfigHelpers)
 
 set(otp_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/otp")
 install(TARGETS otp otp_asio otp_export EXPORT otpTargets)
+if(TARGET otp_log)
+  install(TARGETS otp_log EXPORT otpTargets)
+endif()
 if(TARGET otp_held_locks)
   install(TARGETS otp_held_locks EXPORT otpTargets)
 endif()

@@ -1,6 +1,6 @@
 # Sources are found by convention: every src/<room>/**/*.cpp that is not a test belongs to otp::otp, except the
-# room `io`, which is otp::asio, so that who uses no sockets does not pay for them, and the room `debug`, whose files
-# are targets of their own.
+# rooms `io` and `log`, which are otp::asio and otp::log, so that who uses no sockets and no spdlog does not pay for
+# them, and the room `debug`, whose files are targets of their own.
 #
 # otp_add_library(NAME SOURCES DEPENDENCIES...) also works while a room is still empty: without sources it makes
 # an interface target of the same name.
@@ -27,7 +27,7 @@ file(GLOB_RECURSE otp_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp
 list(FILTER otp_sources EXCLUDE REGEX "(_test|/isolation_options)\\.cpp$")
 set(otp_asio_sources ${otp_sources})
 list(FILTER otp_asio_sources INCLUDE REGEX "/src/io/")
-list(FILTER otp_sources EXCLUDE REGEX "/src/(io|debug)/")
+list(FILTER otp_sources EXCLUDE REGEX "/src/(io|log|debug)/")
 
 otp_add_library(otp "${otp_sources}" Boost::context fmt::fmt Threads::Threads)
 add_library(otp::otp ALIAS otp)
@@ -49,6 +49,16 @@ endif()
 otp_add_library(otp_asio "${otp_asio_sources}" otp Boost::headers)
 add_library(otp::asio ALIAS otp_asio)
 set_target_properties(otp_asio PROPERTIES EXPORT_NAME asio)
+
+# otp::log: only where there is spdlog.
+find_package(spdlog QUIET)
+if(TARGET spdlog::spdlog)
+  file(GLOB otp_log_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/log/*.cpp")
+  list(FILTER otp_log_sources EXCLUDE REGEX "_test\\.cpp$")
+  otp_add_library(otp_log "${otp_log_sources}" otp spdlog::spdlog)
+  add_library(otp::log ALIAS otp_log)
+  set_target_properties(otp_log PROPERTIES EXPORT_NAME log)
+endif()
 
 # otp::held_locks: linked into a debug build, it reports locks that a process holds while it waits. Never shared: it has
 # to stand in front of libc's lock functions in the program itself, which the link option sees to. The sanitizers stand

@@ -45,6 +45,8 @@ class event_listener {
  public:
   virtual ~event_listener() = default;
   virtual void on_event(const event& e) = 0;
+  /// Whether texts of this severity are worth making: asked by otp::log. Any thread.
+  virtual bool wants(severity level) const noexcept { return level >= severity::info; }
 };
 
 /// Reports through the caller's runtime. Behaviours and users' own servers may call it.

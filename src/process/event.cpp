@@ -23,9 +23,9 @@ std::string_view event::field(std::string_view key) const noexcept {
   return {};
 }
 
-namespace {
+namespace detail {
 
-// The text without what is nested deeper than `depth`; brackets inside quotes are text.
+// Brackets inside quotes are text.
 std::string to_depth(std::string_view text, std::size_t depth) {
   if (depth == 0) return std::string(text);
   std::string out;
@@ -50,7 +50,7 @@ std::string to_depth(std::string_view text, std::size_t depth) {
   return out;
 }
 
-}  // namespace
+}  // namespace detail
 
 std::string event::to_string(const event_format& how) const {
   static constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
@@ -165,10 +165,13 @@ void runtime_core::emit(event e) noexcept {
     {
       std::lock_guard lock(events->lock);
       if (events->removed) to = nullptr;
-      auto& kind = events->kinds[std::string(e.what)];
-      if (!has_room(kind, sched.now(), options.events_per_second)) return;
-      ++kind.shown;
-      e.left_out = std::exchange(kind.left_out, 0);
+      // What a program logs is for its listener to limit, which knows how busy it is.
+      if (!to || e.what != "log") {
+        auto& kind = events->kinds[std::string(e.what)];
+        if (!has_room(kind, sched.now(), options.events_per_second)) return;
+        ++kind.shown;
+        e.left_out = std::exchange(kind.left_out, 0);
+      }
     }
     if (!to) {
       if (!write_to_stderr(e)) count(counter::reports_lost);

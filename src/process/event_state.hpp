@@ -15,6 +15,8 @@ struct runtime_core::event_state {
   bool removed = false;               // guarded by lock
 };
 
+/// The text without what is nested deeper than `depth` (0: no limit) in {}, [] and ().
+std::string to_depth(std::string_view text, std::size_t depth);
 /// A line to standard error, without waiting. False: (part of) it is lost.
 bool write_line_to_stderr(std::string_view text);
 

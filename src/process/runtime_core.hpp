@@ -175,6 +175,8 @@ struct runtime_core {
   /// The service of this key, made by `make` if there is none yet.
   runtime_service& service(const void* key, const std::function<std::unique_ptr<runtime_service>(runtime_core&)>& make);
 
+  std::atomic<void*> telemetry{nullptr};  // the table of handlers, once somebody has attached one: telemetry.cpp
+
   // Events: see event.cpp
   struct event_state;
   std::unique_ptr<event_state> events;
