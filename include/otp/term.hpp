@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -63,6 +64,27 @@ std::string text_of(const T& value) {
     return std::string(type_name<T>) + "{}";
 }
 
+template <class T>
+concept holds_values = requires { typename T::value_type; } && !std::is_same_v<typename T::value_type, T>;
+template <class T>
+concept holds_value_or_error = holds_values<T> && requires { typename T::error_type; };
+/// Whether == of a type can be used. Templates of the standard library may have one whatever they hold, which does not
+/// compile when it is used: so these are asked for what they hold.
+template <class T>
+struct comparable : std::bool_constant<std::equality_comparable<T>> {};
+template <>
+struct comparable<void> : std::true_type {};
+template <holds_values T>
+struct comparable<T>
+    : std::conjunction<comparable<typename T::value_type>, std::bool_constant<std::equality_comparable<T>>> {};
+template <holds_value_or_error T>
+struct comparable<T> : std::conjunction<comparable<typename T::value_type>, comparable<typename T::error_type>> {};
+template <class First, class Second>
+struct comparable<std::pair<First, Second>>
+    : std::conjunction<comparable<std::remove_const_t<First>>, comparable<Second>> {};
+template <class... Parts>
+struct comparable<std::tuple<Parts...>> : std::conjunction<comparable<Parts>...> {};
+
 /// What the untyped parts need to know of a type. One per type; its address is the type's identity.
 struct type_record {
   std::string_view name;
@@ -73,9 +95,9 @@ struct type_record {
 
 template <class T>
 inline constexpr type_record record_of{type_name<T>, sizeof(T),
-                                       [](const void* value) { return text_of(*static_cast<const T*>(value)); },
+                                       [](const void* value) { return detail::text_of(*static_cast<const T*>(value)); },
                                        []() -> bool (*)(const void*, const void*) {
-                                         if constexpr (std::equality_comparable<T>)
+                                         if constexpr (comparable<T>::value)
                                            return [](const void* left, const void* right) -> bool {
                                              return *static_cast<const T*>(left) == *static_cast<const T*>(right);
                                            };

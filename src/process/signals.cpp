@@ -408,7 +408,7 @@ send_status send_envelope(pid to, envelope* e) {
   worker* w = scheduler::current();
   if (!w) [[unlikely]] {
     destroy(e);
-    require_runtime("send");
+    refuse_outside("send");
   }
   return send_to_process<false>(core_of(*w), w, to, e);
 }

@@ -99,7 +99,9 @@ TEST(faults, every_fault_is_tried_at_every_place) {
   auto all =
       explore({.seeds = 100, .strategy = strategies::every_fault(1), .faults = {faults::at_point("here")}}, body);
   EXPECT_TRUE(all.complete);
-  EXPECT_EQ(failed_at, (std::map<int, int>{{0, 3}, {1, 2}, {2, 2}, {3, 2}, {4, 2}, {5, 2}}));  // in two orders; the first run is done twice
+  EXPECT_EQ(failed_at,
+            (std::map<int, int>{
+                {0, 3}, {1, 2}, {2, 2}, {3, 2}, {4, 2}, {5, 2}}));  // in two orders; the first run is done twice
 }
 
 // What the program draws was drawn anew in each run, so that the decisions repeated from the last one met another
