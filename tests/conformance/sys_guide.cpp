@@ -112,7 +112,7 @@ TEST(sys_guide, a_logger) {
   otp::logger log({.sinks = {counts}});
   std::atomic<int> errors = 0;
   // [handler]
-  log.add_handler("pager", [&](const otp::event& e) { ++errors; }, otp::severity::error);
+  log.add_handler("pager", [&](const otp::event&) { ++errors; }, otp::severity::error);
   // [/handler]
   otp::testing::run({.runtime = {.listener = &log}}, handle_order);
   log.flush();
@@ -122,7 +122,7 @@ TEST(sys_guide, a_logger) {
 
 /// Not run: it is a program's main.
 // [main]
-int run_shop(void (*start)()) {
+[[maybe_unused]] int run_shop(void (*start)()) {
   otp::logger log({.sinks = {otp::logger::stderr_sink(), otp::logger::rotating_file_sink("shop.log", 10 << 20, 5)}});
   return otp::run([&] { start(); }, {.listener = &log});
 }
