@@ -289,7 +289,7 @@ void a_child_is_started_while_the_tree_stops() {
   otp::spawn([=] {
     try {
       auto made = otp::supervisor::start_child(tree, otp::child<child>());
-      note(made ? "started" : "refused");
+      note(made ? "started" : "refused: " + made.error().to_string());
     } catch (const otp::exited& e) {
       note(e.reason().cause());
     }
@@ -358,8 +358,8 @@ const std::vector<protocol>& protocols() {
       {"a tree is stopped while its child is killed", a_tree_is_stopped_while_its_child_is_killed, {"shutdown"}, 1},
       {"a child is started while the tree stops",
        a_child_is_started_while_the_tree_stops,
-       {"started", "noproc", "shutdown", "refused"},
-       0},
+       {"started", "noproc", "shutdown", "refused: shutdown"},
+       0},  // with 1 it does not end in 400,000 schedules
       {"a timer is cancelled when it is due", a_timer_is_cancelled_when_it_is_due, {"cancelled", "fired"}},
       {"a timer and the end of its target", a_timer_and_the_end_of_its_target, {"shutdown"}},
   };
