@@ -10,13 +10,14 @@ namespace detail {
 
 namespace {
 
-system_reply ask(const sys::target& who, const char* function, system_request* request, duration timeout) {
-  request_holder<system_request> holder(request);
+system_reply ask(const sys::target& who, const char* function, std::unique_ptr<system_request> request,
+                 duration timeout) {
   auto failed = [&](exit_reason cause) {
     return exited(call_failure(std::move(cause), function, who.to_string(), "system", timeout));
   };
   require_valid_timeout(timeout);
   if (!who.process()) throw failed(reason::noproc);
+  request_holder<system_request> holder(request.release());  // from here the callee has a reference as well
   if (auto why = call_and_wait(who.process(), holder.r, timeout)) throw failed(std::move(*why));
   system_reply& reply = *holder.r->reply.value;
   if (reply.failure) throw failed(std::move(*reply.failure));
@@ -24,34 +25,34 @@ system_reply ask(const sys::target& who, const char* function, system_request* r
 }
 
 system_reply ask(const sys::target& who, const char* function, system_op op, duration timeout) {
-  return ask(who, function, new system_request(op), timeout);
+  return ask(who, function, std::make_unique<system_request>(op), timeout);
 }
 system_reply ask_switch(const sys::target& who, const char* function, system_op op, bool on, duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(op));
+  auto r = std::make_unique<system_request>(op);
   r->on = on;
-  return ask(who, function, r.release(), timeout);
+  return ask(who, function, std::move(r), timeout);
 }
 
 }  // namespace
 
 void visit_state(const sys::target& who, const char* function, std::shared_ptr<system_visitor> visitor,
                  duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(system_op::visit));
+  auto r = std::make_unique<system_request>(system_op::visit);
   r->visitor = std::move(visitor);
-  ask(who, function, r.release(), timeout);
+  ask(who, function, std::move(r), timeout);
 }
 
 bool install_hook(const sys::target& who, std::string id, std::unique_ptr<debug_hook> hook, duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(system_op::install));
+  auto r = std::make_unique<system_request>(system_op::install);
   r->text = std::move(id);
   r->hook = std::move(hook);
-  return ask(who, "sys.install", r.release(), timeout).done;
+  return ask(who, "sys.install", std::move(r), timeout).done;
 }
 
 void trace_into(const sys::target& who, std::unique_ptr<debug_hook> hook, duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(system_op::trace_into));
+  auto r = std::make_unique<system_request>(system_op::trace_into);
   r->hook = std::move(hook);
-  ask(who, "sys.trace", r.release(), timeout);
+  ask(who, "sys.trace", std::move(r), timeout);
 }
 
 // ---- plain processes ---------------------------------------------------------------------------------------------
@@ -158,18 +159,18 @@ std::string get_state(const target& who, duration timeout) {
 void suspend(const target& who, duration timeout) { ask(who, "sys.suspend", system_op::suspend, timeout); }
 void resume(const target& who, duration timeout) { ask(who, "sys.resume", system_op::resume, timeout); }
 void terminate(const target& who, exit_reason why, duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(system_op::terminate));
+  auto r = std::make_unique<system_request>(system_op::terminate);
   r->why = std::move(why);
-  ask(who, "sys.terminate", r.release(), timeout);
+  ask(who, "sys.terminate", std::move(r), timeout);
 }
 void trace(const target& who, bool on, duration timeout) {
   ask_switch(who, "sys.trace", system_op::trace, on, timeout);
 }
 result<void> log_to_file(const target& who, std::string path, duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(system_op::log_to_file));
+  auto r = std::make_unique<system_request>(system_op::log_to_file);
   r->on = true;
   r->text = path;
-  std::string failure = ask(who, "sys.log_to_file", r.release(), timeout).text;
+  std::string failure = ask(who, "sys.log_to_file", std::move(r), timeout).text;
   if (!failure.empty())
     return std::unexpected(reason::error(failure, quoted(path) + " cannot be opened for writing by this program"));
   return {};
@@ -182,10 +183,10 @@ void log(const target& who, std::size_t events, duration timeout) {
   if (events == 0 || events > debugging::log_max)
     throw bad_argument("sys.log: " + unsigned_text(events) + " events; give 1 to " + unsigned_text(debugging::log_max) +
                        ", or false to switch the log off");
-  std::unique_ptr<system_request> r(new system_request(system_op::log));
+  auto r = std::make_unique<system_request>(system_op::log);
   r->on = true;
   r->number = events;
-  ask(who, "sys.log", r.release(), timeout);
+  ask(who, "sys.log", std::move(r), timeout);
 }
 std::vector<std::string> get_log(const target& who, duration timeout) {
   return ask(who, "sys.get_log", system_op::get_log, timeout).lines;
@@ -197,9 +198,9 @@ std::optional<server_statistics> get_statistics(const target& who, duration time
   return ask(who, "sys.get_statistics", system_op::get_statistics, timeout).numbers;
 }
 bool remove(const target& who, std::string id, duration timeout) {
-  std::unique_ptr<system_request> r(new system_request(system_op::remove));
+  auto r = std::make_unique<system_request>(system_op::remove);
   r->text = std::move(id);
-  return ask(who, "sys.remove", r.release(), timeout).done;
+  return ask(who, "sys.remove", std::move(r), timeout).done;
 }
 void no_debug(const target& who, duration timeout) { ask(who, "sys.no_debug", system_op::no_debug, timeout); }
 

@@ -50,6 +50,9 @@ struct verdict {
 struct vertex {
   struct weave {};
   struct cut {};
+  struct woven {  // answered when it has woven: what it is told of the dead at once is in its mailbox then
+    using reply = void;
+  };
   struct judge {
     using reply = verdict;
     const std::vector<bool>* dead;
@@ -107,6 +110,7 @@ struct vertex {
     if (e.reason != otp::reason::killed && e.reason != otp::reason::noproc) ++g->wrong_reason;
     if (auto holder = otp::whereis(name_of(number_of(e.from))); holder == e.from) ++g->name_held;
   }
+  void handle_call(const woven&) {}
   verdict handle_call(const judge& j) {
     const std::vector<bool>& dead = *j.dead;
     verdict v;
@@ -224,6 +228,8 @@ void round(std::uint32_t vertices, dice& d, totals& all) {
     }
     return sum;
   };
+  for (std::uint32_t i = 0; i < vertices; ++i)
+    if (!dead[i]) otp::call(otp::server<vertex>(g.pids[i]), vertex::woven{}, 60s);
   verdict end = judged();
   EXPECT_EQ(end.missing, 0U) << "a DOWN or an EXIT is lost";
   EXPECT_EQ(end.too_many, 0U) << "a DOWN or an EXIT that nobody waits for";
