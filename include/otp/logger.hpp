@@ -9,8 +9,7 @@
 // Errors  a handler that throws is removed, which is reported once to the others. A sink that throws (disk full) costs
 //         the line, is told on stderr once, and is tried again with the next.
 // Source  logger, logger_std_h and logger_olp. Differs: handlers are functions; no burst limit, since the runtime
-// limits
-//         each kind of report already.
+//         limits each kind of report already (docs/decisions/0011-logger.md).
 #pragma once
 #include <otp/event.hpp>
 #include <otp/log.hpp>

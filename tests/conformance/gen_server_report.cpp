@@ -1,4 +1,6 @@
 // Servers: what is reported when they end, and what a status query shows.
+#include <otp/sys.hpp>
+
 #include "conformance/gen_server_support.hpp"
 
 namespace {
@@ -84,6 +86,7 @@ TEST(gen_server_report, the_server_report_says_who_handled_what_for_whom_and_why
   for_seeds_with_journal(10, [](event_log& events) {
     otp::register_name("the client", otp::self());
     auto s = gen_server::start<subject>({.name = "the subject", .spawn = {.label = "labelled"}}).value();
+    otp::sys::log(s, true);
     EXPECT_EQ(otp::call(s, subject::ask{how::nothing}), 1);
     EXPECT_FALSE(otp::try_call(s, subject::ask{how::raise}));
     otp::event e = events.one("server_terminated");
@@ -95,6 +98,8 @@ TEST(gen_server_report, the_server_report_says_who_handled_what_for_whom_and_why
     EXPECT_EQ(e.field("last_message"), "ask for the end");
     EXPECT_EQ(e.field("state"), "after 2 turns");
     EXPECT_EQ(e.field("label"), "labelled");
+    EXPECT_NE(e.field("log").find("got call ask for the end from " + otp::self().to_string()), std::string_view::npos)
+        << e.field("log");
     EXPECT_NE(e.field("client").find("the client"), std::string_view::npos);
     EXPECT_NE(e.field("client").find(otp::self().to_string()), std::string_view::npos);
     otp::event crash = events.one("crash");
@@ -103,6 +108,19 @@ TEST(gen_server_report, the_server_report_says_who_handled_what_for_whom_and_why
     EXPECT_EQ(crash.field("label"), "labelled");
   });
 }
+
+// covers: GS-100
+TEST(gen_server_report, the_stack_of_the_exception_is_in_it_where_the_runtime_records_stacks) {
+  event_log events;
+  seeded(
+      [&] {
+        auto s = gen_server::start<subject>().value();
+        EXPECT_FALSE(otp::try_call(s, subject::ask{how::raise}));
+        EXPECT_TRUE(events.one("server_terminated").field("backtrace").starts_with("0x"));
+      },
+      1, {.record_backtraces = true, .listener = &events});
+}
+
 // covers: GS-100
 TEST(gen_server_report, a_client_that_is_dead_or_none_is_said) {
   for_seeds_with_journal(10, [](event_log& events) {
