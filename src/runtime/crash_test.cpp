@@ -227,7 +227,7 @@ TEST_F(crash_test, an_overflow_is_fatal_and_the_report_names_process_size_and_se
   EXPECT_TRUE(left.says("otp: fatal: stack overflow in process <0.12.3> (rate_?limiter) in handle_call(check)"))
       << left.text;
   EXPECT_TRUE(left.says("stack: " + std::to_string(s->size) + " bytes")) << left.text;
-  EXPECT_TRUE(left.says("a guard of " + std::to_string(default_guard_size) + " bytes")) << left.text;
+  EXPECT_TRUE(left.says("a guard of " + std::to_string(default_guard_size + 4096) + " bytes")) << left.text;
   EXPECT_TRUE(left.says("stack_size")) << left.text;
   EXPECT_TRUE(left.says(", pc 0x")) << left.text;
   EXPECT_FALSE(left.says("not contained")) << left.text;

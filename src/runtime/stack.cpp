@@ -169,6 +169,10 @@ stack_source::stack_source(const options& o)
       by_mprotect_(o.force_mprotect) {
   options_.size = round_up(std::max(options_.size, smallest_stack_size), page_);
   options_.guard = round_up(std::max(options_.guard, page_), page_);
+  // The hot ends of all stacks lie this far apart. Were it an even number of pages, only every second set of the second
+  // TLB, or every fourth, would hold them: a token through 1,000 processes takes 100 ns a hop with 20 pages, 70
+  // with 21.
+  if ((options_.size + options_.guard) / page_ % 2 == 0) options_.guard += page_;
 }
 
 stack_source::~stack_source() {

@@ -1,8 +1,9 @@
 // Stacks for processes that wait: where they come from, their guards, and the caches in front.
 //
 // Shape   worker -> its stack_pool (a few, no lock) -> the runtime's stack_source (a mutex) -> the kernel.
-// Units   bytes; 64 KiB a stack by default, with 16 KiB of guard below. A guard of one page is jumped by the first
-//         large frame that is compiled without -fstack-clash-protection.
+// Units   bytes; 64 KiB a stack by default, with 16 KiB of guard below, and a page more where the two were an even
+//         number of pages. A guard of one page is jumped by the first large frame that is compiled without
+//         -fstack-clash-protection.
 // Errors  stack_exhausted, whose text names the limit that was met and the setting that raises it.
 //
 // Rules

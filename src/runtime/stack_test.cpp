@@ -188,6 +188,20 @@ TEST(stack_source, counters_return_to_their_baseline) {
   EXPECT_EQ(source.count().bytes, bytes);
 }
 
+// Neighbours must not share the sets of a TLB: see the constructor.
+TEST(stack_source, stacks_lie_an_odd_number_of_pages_apart) {
+  for (std::size_t size : {smallest_stack_size, default_stack_size, default_stack_size + 4096}) {
+    stack_source::options o;
+    o.size = size;
+    stack_source source(o);
+    stack* s = source.take();
+    EXPECT_EQ((s->size + s->guard) / 4096 % 2, 1U);
+    EXPECT_EQ(s->size, size);
+    EXPECT_GE(s->guard, default_guard_size);
+    source.give(s);
+  }
+}
+
 TEST(stack_source, sizes_are_rounded_up_to_something_usable) {
   stack_source::options o;
   o.size = 1;
