@@ -6,8 +6,8 @@
 // Units   lines that wait to be written decide how it goes on: from `sync_at` (10) a caller waits for its line to be
 //         written, 0.5 ms at most; from `drop_at` (200) texts are dropped before they are made, and counted; at
 //         `flush_at` (1000) all that wait are. A line says afterwards how many. A field is cut at 8 KiB.
-// Errors  a handler that throws is removed, which is reported once to the others. A sink that throws (disk full) costs
-//         the line, is told on stderr once, and is tried again with the next.
+// Errors  a handler that throws is removed, which is reported once to the others. A sink that throws (disk full) loses
+//         the line, which the other sinks write; it is told on stderr once, and is tried again with the next.
 // Source  logger, logger_std_h and logger_olp. Differs: handlers are functions; no burst limit, since the runtime
 //         limits each kind of report already (docs/decisions/0011-logger.md).
 #pragma once
@@ -35,10 +35,10 @@ struct logger_options {
 };
 
 struct logger_counters {
-  std::uint64_t written = 0;
+  std::uint64_t written = 0;  ///< by every sink
   std::uint64_t dropped = 0;  ///< by drop mode, not made
   std::uint64_t flushed = 0;  ///< by flush mode, made and not written
-  std::uint64_t lost = 0;     ///< the sink failed
+  std::uint64_t lost = 0;     ///< a sink failed
   std::uint64_t waits = 0;    ///< callers that waited in sync mode
   std::size_t waiting = 0;    ///< lines, now
 };
@@ -64,7 +64,7 @@ class logger final : public event_listener {
   bool remove_handler(std::string_view id);
   std::vector<std::string> handlers() const;
 
-  /// Returns when what was logged before has been written or given up.
+  /// Returns when what was logged before has been written and the sinks are flushed, or was given up.
   void flush();
   logger_counters counters() const;
 

@@ -75,6 +75,7 @@ struct logger::state {
   bool ending = false;               // guarded by lock
   std::atomic<std::size_t> waiting{0};
   std::atomic<bool> flush_wanted{false};
+  std::vector<char> failing;  // by sink: its last line was lost, and that was told; the writer's own
 
   std::atomic<std::uint64_t> written{0}, dropped{0}, flushed{0}, lost{0}, waits{0};
   std::thread writer;
@@ -149,14 +150,15 @@ struct logger::state {
 
   void run() {
     std::uint64_t dropped_told = 0, flushed_told = 0;
-    bool failing = false;
     std::vector<line> batch;
+    failing.resize(options.sinks.size());
     std::unique_lock guard(lock);
     for (;;) {
       arrived.wait(guard, [&] { return ending || !lines.empty(); });
       if (lines.empty()) return;
       batch.swap(lines);
       guard.unlock();
+      std::size_t held = 0;  // settled when the sinks have been flushed: flush() waits for the last of them
       for (std::size_t i = 0; i < batch.size(); ++i) {
         if (flush_wanted.exchange(false)) {
           std::vector<line> more;
@@ -166,11 +168,14 @@ struct logger::state {
           }
           const std::size_t rest = batch.size() - i + more.size();
           flushed += rest;
-          settle(rest);
+          held = rest;
           break;
         }
-        write(batch[i], failing);
-        settle(1);
+        write(batch[i]);
+        if (i + 1 < batch.size())
+          settle(1);
+        else
+          held = 1;
       }
       batch.clear();
       // What was left out is said when there is room again, in one line.
@@ -180,16 +185,10 @@ struct logger::state {
         flushed_told += flushed_now;
         write({severity::warning, spdlog::details::os::now(),
                fmt::format("logger: {} events dropped and {} flushed, because {} or more were waiting to be written",
-                           lost_now, flushed_now, std::min(options.drop_at, options.flush_at))},
-              failing);
+                           lost_now, flushed_now, std::min(options.drop_at, options.flush_at))});
       }
-      for (auto& sink : options.sinks) {
-        try {
-          sink->flush();
-        } catch (...) {
-          failing = true;
-        }
-      }
+      for (std::size_t i = 0; i < options.sinks.size(); ++i) of_sink(i, [](auto& sink) { sink.flush(); });
+      settle(held);
       guard.lock();
     }
   }
@@ -203,22 +202,34 @@ struct logger::state {
     progress.notify_all();
   }
 
-  void write(const line& l, bool& failing) {
+  void write(const line& l) {
     spdlog::details::log_msg message(l.at, spdlog::source_loc{}, "otp", level_of(l.level), l.text);
+    bool everywhere = true;
+    for (std::size_t i = 0; i < options.sinks.size(); ++i) {
+      if (of_sink(i, [&](auto& sink) { sink.log(message); }))
+        failing[i] = false;
+      else
+        everywhere = false;
+    }
+    (everywhere ? written : lost).fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // Each sink for itself: what one throws keeps no line from the others.
+  template <class Act>
+  bool of_sink(std::size_t i, Act&& act) {
     std::string why;
     try {
-      for (auto& sink : options.sinks) sink->log(message);
-      written.fetch_add(1, std::memory_order_relaxed);
-      failing = false;
-      return;
+      act(*options.sinks[i]);
+      return true;
     } catch (const std::exception& e) {
       why = e.what();
     } catch (...) {
       why = "unknown";
     }
-    lost.fetch_add(1, std::memory_order_relaxed);
-    if (!std::exchange(failing, true))
+    if (!failing[i])
       detail::write_line_to_stderr("[error] logger: a sink failed, its lines are lost: " + detail::one_line(why, 1024));
+    failing[i] = true;
+    return false;
   }
 };
 

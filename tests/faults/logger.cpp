@@ -39,7 +39,10 @@ class test_sink final : public spdlog::sinks::base_sink<std::mutex> {
     if (fails) throw std::runtime_error("disk full");
     lines_.emplace_back(message.payload.data(), message.payload.size());
   }
-  void flush_() override {}
+  void flush_() override { flushed = lines_.size(); }
+
+ public:
+  std::atomic<std::size_t> flushed{0};  // lines
 
  private:
   std::atomic<bool> held_{false};
@@ -287,6 +290,32 @@ TEST(a_log_sink_that_fails, costs_its_lines_which_are_counted_and_told_once) {
   EXPECT_EQ(l.log->counters().lost, 5U);
   EXPECT_NE(told.find("disk full"), std::string::npos);
   EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1);
+}
+
+TEST(a_log_sink_that_fails, keeps_no_line_from_those_behind_it) {
+  auto bad = std::make_shared<test_sink>(), good = std::make_shared<test_sink>();
+  bad->fails = true;
+  otp::logger log({.sinks = {bad, good}});
+  ::testing::internal::CaptureStderr();
+  otp::testing::run({.runtime = {.listener = &log}}, [] {
+    for (int i = 0; i < 3; ++i) otp::log::info("line {}", i);
+  });
+  log.flush();
+  std::string told = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(good->lines(), (strings{"line 0", "line 1", "line 2"}));
+  EXPECT_EQ(log.counters().lost, 3U);
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1);
+}
+
+TEST(log_flush, returns_when_the_sinks_are_flushed_and_not_before) {
+  logged l;
+  otp::testing::run({.runtime = {.listener = l.log.get()}}, [&] {
+    for (std::size_t i = 1; i <= 500; ++i) {
+      otp::log::info("line {}", i);
+      l.log->flush();
+      ASSERT_EQ(l.sink->flushed, i);
+    }
+  });
 }
 
 TEST(log_files, have_a_line_for_each_event_with_time_and_level) {
