@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +22,8 @@
 #include "runtime/context.hpp"
 #include "runtime/stack.hpp"
 #include "runtime/tls.hpp"
+
+#include "overflow.hpp"
 
 #if OTP_DETAIL_ASAN
 #include <sanitizer/lsan_interface.h>
@@ -150,23 +151,12 @@ void expect_killed_by(const remains& left, int signal) {
 
 // ---- ways to die ----------------------------------------------------------------------------------------------------
 
-volatile int sink;
-volatile int deepest = INT_MAX;
+using tests::one_large_frame;
+using tests::recurse;
+using tests::sink;
 
-[[gnu::noinline]] int recurse(int depth) {
-  volatile char frame[200];
-  frame[0] = static_cast<char>(depth);
-  if (depth == deepest) return 0;
-  const int below = recurse(depth + 1);
-  return below + frame[0];
-}
 void overflow() { sink = recurse(0); }
 
-[[gnu::noinline]] int one_large_frame(int at) {
-  volatile char frame[1 << 20];
-  frame[at] = 1;
-  return frame[at];
-}
 void overflow_at_once() { sink = one_large_frame(sink & 7); }
 
 void overflow_while_handling() {

@@ -1,5 +1,6 @@
 // F: stacks that end, exceptions across waits, and limits of memory.
 #include "faults/support.hpp"
+#include "overflow.hpp"
 
 #include <otp/blocking.hpp>
 #include <otp/gen_server.hpp>
@@ -10,7 +11,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <exception>
 #include <fstream>
 #include <memory>
@@ -24,6 +24,9 @@
 using namespace faults;
 using otp::exit_reason;
 using otp::pid;
+using tests::one_large_frame;
+using tests::recurse;
+using tests::sink;
 
 namespace {
 
@@ -35,21 +38,6 @@ struct hello {
   using reply = int;
 };
 
-volatile int sink;
-volatile int deepest = INT_MAX;
-
-[[gnu::noinline]] int recurse(int depth) {
-  volatile char frame[200];
-  frame[0] = static_cast<char>(depth);
-  if (depth == deepest) return 0;
-  const int below = recurse(depth + 1);
-  return below + frame[0];
-}
-[[gnu::noinline]] int one_large_frame(int at) {
-  volatile char frame[1 << 20];
-  frame[at] = 1;
-  return frame[at];
-}
 [[gnu::noinline]] void throw_something() { throw std::runtime_error("nobody expects it"); }
 [[gnu::noinline]] void meet_noexcept() noexcept { throw_something(); }
 

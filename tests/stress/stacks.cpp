@@ -4,35 +4,22 @@
 
 #include "faults/support.hpp"
 #include "figure.hpp"
+#include "overflow.hpp"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <climits>
 #include <cstring>
 #include <fstream>
 
 namespace {
 
 using namespace stress;
+using tests::one_large_frame;
+using tests::recurse;
+using tests::sink;
 
 struct go {};
-
-volatile int sink;
-volatile int deepest = INT_MAX;
-
-[[gnu::noinline]] int recurse(int depth) {
-  volatile char frame[200];
-  frame[0] = static_cast<char>(depth);
-  if (depth == deepest) return 0;
-  const int below = recurse(depth + 1);
-  return below + frame[0];
-}
-[[gnu::noinline]] int one_large_frame(int at) {
-  volatile char frame[1 << 20];
-  frame[at] = 1;
-  return frame[at];
-}
 
 /// Paints part of its stack, waits, and tells how many bytes have changed meanwhile.
 template <std::size_t Bytes>
