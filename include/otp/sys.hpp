@@ -303,7 +303,7 @@ void trace(const target& who, F&& sink, duration timeout = call_timeout) {
   otp::detail::trace_into(who, std::make_unique<otp::detail::typed_debug_hook<decltype(into)>>(std::move(into)),
                           timeout);
 }
-/// The same lines to a new file; the error is `open_file`. Replaces the file of before.
+/// The same lines to a new file; the error is `open_file`. The file of before is closed in any case.
 result<void> log_to_file(const target& who, std::string path, duration timeout = call_timeout);
 void close_log_file(const target& who, duration timeout = call_timeout);
 

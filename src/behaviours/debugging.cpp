@@ -130,11 +130,10 @@ void debugging::trace_into(std::unique_ptr<debug_hook> sink) {
 }
 
 bool debugging::open_file(const std::string& path) {
-  std::unique_ptr<std::FILE, file_closer> opened(std::fopen(path.c_str(), "we"));
-  if (!opened) return false;
-  file_ = std::move(opened);
+  file_.reset();  // before the new one is tried: the two may be the same
+  file_.reset(std::fopen(path.c_str(), "we"));
   path_ = path;
-  return true;
+  return file_ != nullptr;
 }
 
 void debugging::start_log(std::size_t size) {

@@ -137,6 +137,9 @@ TEST(sys_debug, tracing_to_a_file) {
     EXPECT_EQ(refused.error().error_type(), "open_file");
     EXPECT_NE(refused.error().to_string().find("/nonexistent/folder/file"), std::string::npos);
     EXPECT_EQ(otp::call(t, tally::add{1}), 4) << "and it lives";
+    ASSERT_TRUE(sys::log_to_file(t, path));
+    ASSERT_FALSE(sys::log_to_file(t, "/nonexistent/folder/file"));
+    EXPECT_EQ(sys::get_status(t).debug, strings{}) << "the file of before is closed all the same";
     std::remove(path.c_str());
   });
 }
