@@ -28,7 +28,7 @@ struct call_description {
   std::string function;  ///< "call", "stop", "send_request" ...
   std::string server;    ///< name or pid that was called
   std::string request;   ///< type of the request
-  duration timeout{};
+  duration timeout{};    ///< negative: it has none, and `request` is all of it
 };
 
 class exit_reason {

@@ -169,6 +169,8 @@ std::string exit_reason::to_string() const {
     case kind::shutdown_with: return "{shutdown, " + detail_->value.to_string() + "}";
     case kind::error: return fmt::format("{{error, {}: {}}}", detail_->type, detail::quoted(detail_->text));
     case kind::call_failed:
+      if (detail_->call.timeout.count() < 0)
+        return fmt::format("{{{}, {}}}", detail_->cause.to_string(), detail_->call.request);
       return fmt::format("{{{}, {}({}, {}, {})}}", detail_->cause.to_string(), detail_->call.function,
                          detail_->call.server, detail_->call.request, timeout_text(detail_->call.timeout));
     default: break;
