@@ -11,12 +11,13 @@
 //           using included_applications = otp::application_list<...>;
 //
 //         Only the first is needed. One object of the struct lives as long as the application runs: it is its state.
-//         start() runs in a supervisor made for the application; the other callbacks run in a process beside its top
-//         process. All that start() spawns belongs to the application. Loading makes it known, starting needs what it
+//         start() runs in a supervisor made for the application, which is linked to what it returns; the other
+//         callbacks run in a process beside its top process. After a phase that failed, prep_stop() and stop() are not
+//         called. All that start() spawns belongs to the application. Loading makes it known, starting needs what it
 //         lists to run already; ensure_all_started() starts that too.
 // Units   a stop has no limit of its own but the runtime's stop budget, or set_shutdown().
 // Errors  functions return the reason: already_loaded, not_loaded, not_started, no_such_application, already_started,
-//         running, {cause, start} where cause is what start() returned, or bad_return for what it threw.
+//         running, {cause, call} where cause is what start() returned, or bad_return for what it threw.
 //         bad_argument for a spec or a setting that cannot be used says what to write.
 // Source  Erlang's application, Elixir's Application. Differs: docs/decisions/0009-applications.md.
 #pragma once
@@ -318,7 +319,7 @@ struct application {
   static missing_application<Module> load();
   /// One without code: its settings, and what it stands for.
   static result<void> load(application_spec spec);
-  /// Forgets it and its settings. Errors: not_loaded, running.
+  /// Forgets it and its settings, and those that it includes unless they run. Errors: not_loaded, running.
   static result<void> unload(std::string_view name);
   static std::optional<application_spec> spec(std::string_view name);
   /// One part of the spec: "name", "description", "vsn", "applications", "optional_applications",
@@ -331,8 +332,10 @@ struct application {
 
   // ---- starting --------------------------------------------------------------------------------------------------
 
-  /// Starts it and returns when start() and its phases have. `permanent`: its end ends the program; `transient`: unless
-  /// it ended with `normal`; `temporary`: it is only reported.
+  /// Starts it and returns when start() and its phases have. `permanent`: its end, or a start() that fails, ends the
+  /// program; `transient`: unless the reason is `normal`; `temporary`: it is only reported. Waits for a stop of it, and
+  /// for another start of it, whose result it returns; but a process of the application itself is answered `stopping`
+  /// or `already_started` at once.
   static result<void> start(std::string_view name, restart_type type = temporary);
   /// Loads it before, if needed.
   template <class Module>
@@ -346,13 +349,18 @@ struct application {
   static missing_application<Module> start(restart_type = temporary);
   /// Also good if it runs already.
   static result<void> ensure_started(std::string_view name, restart_type type = temporary);
-  /// It and all that it needs, what is needed first. Returns what was started, in order; if one fails, those are
-  /// stopped again and the error is start_failed.
+  /// It and all that it needs, what is needed first; one that runs is left alone. Returns what this call has started,
+  /// in order; if one fails, those are stopped again and the error is start_failed.
   static result<std::vector<std::string>> ensure_all_started(std::string_view name, restart_type type = temporary);
+  static result<std::vector<std::string>> ensure_all_started(const std::vector<std::string>& names,
+                                                             restart_type type = temporary);
+  static result<std::vector<std::string>> ensure_all_started(std::initializer_list<std::string_view> names,
+                                                             restart_type type = temporary);
 
   // ---- stopping --------------------------------------------------------------------------------------------------
 
-  /// Stops it, not what it needs or what needs it; it stays loaded. Errors: not_started.
+  /// Stops it, not what it needs or what needs it; it stays loaded. Good, once, if it has ended by itself: until then
+  /// what needs it can still be started. Waits for another stop of it. Errors: not_started.
   static result<void> stop(std::string_view name);
   /// Of applications that are started from now on.
   static void set_shutdown(system_shutdown how);
@@ -409,7 +417,8 @@ struct application {
   static result<void> load_config(const std::string& path);
   /// The same from text.
   static result<void> load_config_text(std::string_view text, std::string_view origin);
-  /// Takes each setting of a loaded application from the environment variable APPLICATION_KEY, if there is one.
+  /// Takes each setting of a loaded application from the environment variable APPLICATION_KEY, if there is one; if it
+  /// runs, what changed is told it as by load_config().
   static result<void> load_config_from_variables(std::string_view name);
 
  private:

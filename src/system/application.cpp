@@ -40,12 +40,21 @@ using state = application_state;
 constexpr std::string_view root_name = "otp.applications";
 constexpr std::string_view running_name = "otp.running_applications";
 
+/// How a start ended, for those who wait for it. Nothing: its starter was killed.
 struct start_decided {
   ref to;
+  std::optional<result<void>> outcome;
 };
 
-exit_reason failed_callback(exit_reason why, const char* callback, const application_definition& d) {
-  return call_failure(std::move(why), callback, d.spec.name, d.module, infinity);
+exit_reason failed_callback(exit_reason why, std::string_view callback, const application_definition& d,
+                            std::string_view arguments) {
+  std::string call = std::string(d.module) + "::" + std::string(callback) + "(" + std::string(arguments) + ")";
+  return exit_reason::of_call(
+      std::move(why),
+      {.function = std::string(callback), .server = d.spec.name, .request = std::move(call), .timeout = duration(-1)});
+}
+exit_reason failed_start(exit_reason why, const application_definition& d) {
+  return failed_callback(std::move(why), "start", d, "normal, " + d.spec.argument.to_string());
 }
 
 /// Runs a callback. What it throws, also by exit(normal), is a bad_return.
@@ -70,7 +79,7 @@ const char* text_of(restart_type type) {
 // ---- the whole system goes down ----------------------------------------------------------------------------------
 
 /// From a process that has no parent: whoever finds out is a part of what is to be stopped.
-void bring_down(exit_reason why) {
+void bring_down(exit_reason why) try {
   application_table& table = application_table::here();
   {
     ordering_lock lock(table.lock);
@@ -93,6 +102,8 @@ void bring_down(exit_reason why) {
     ask_for_shutdown();
   };
   spawn_root(unique_function(stop_all), type_name<decltype(stop_all)>);
+} catch (const exited&) {
+  // The runtime has begun to stop.
 }
 
 /// Ends before any application does, and says so.
@@ -147,10 +158,13 @@ struct keeper {
   result<void> handle_call(const phase& p) {
     result<void> done;
     if (auto why = thrown_by([&] { done = module->start_phase(p.name, start_type::normal, p.argument); }))
-      return std::unexpected(std::move(*why));
+      done = std::unexpected(std::move(*why));
+    failed = !done;
     return done;
   }
-  void handle_call(preparer::prepare) {
+  void handle_call(preparer::prepare) { prepare(); }
+  void prepare() {
+    if (std::exchange(prepared, true)) return;
     if (auto why = guard([&] { module->prep_stop(); }))
       if (!being_ended())
         report_application("application_callback_failed", severity::error, definition.spec.name, std::move(*why),
@@ -170,6 +184,8 @@ struct keeper {
   pid master;
   ref top;
   std::optional<exit_reason> ended_with;
+  bool prepared = false;
+  bool failed = false;  // a phase: what did not start is not stopped
 };
 
 void preparer::terminate(const exit_reason&) {
@@ -181,8 +197,12 @@ void keeper::terminate(const exit_reason&) {
   if (!top) return;  // it never ran: whoever started it tells why
   if (!ended_with)
     receive(when([this](const down& d) { return d.reference == top; }, [this](down& d) { ended_with = d.reason; }));
-  static_cast<void>(guard([this] { module->stop(); }));
-  if (being_ended()) return;
+  if (!failed) {
+    prepare();  // the top process may have ended before there was a preparer
+    if (being_ended()) return;
+    static_cast<void>(guard([this] { module->stop(); }));
+    if (being_ended()) return;
+  }
   kill_the_rest();
   application_table& table = application_table::here();
   restart_type type = temporary;
@@ -193,18 +213,13 @@ void keeper::terminate(const exit_reason&) {
     if (!e || e->master != master) return;
     type = e->type;
     asked = e->asked_to_stop || table.going_down || stop_deadline() != INT64_MAX;
-    e->state = state::loaded;
-    e->asked_to_stop = false;
-    e->master = e->keeper = e->top = pid();
+    e->exited = !asked;
+    e->has_ended();
   }
   report_application("application_exited", asked || ended_with->is_expected() ? severity::info : severity::error,
                      definition.spec.name, *ended_with, {{"type", text_of(type)}, {"asked", asked ? "yes" : "no"}});
   if (asked || (type != permanent && (type != transient || ended_with->is_normal()))) return;
-  try {
-    bring_down(*ended_with);
-  } catch (const exited&) {
-    // The runtime has begun to stop.
-  }
+  bring_down(*ended_with);
 }
 
 // Those that belong to it by their group leader, wherever in the tree they are.
@@ -215,7 +230,7 @@ void keeper::kill_the_rest() const {
     for (pid p : processes()) {
       if (p == self() || p == master) continue;
       auto about = info(p);
-      if (!about || about->group_leader != master || about->parent == master) continue;
+      if (!about || about->group_leader != master) continue;
       watched.push_back(monitor(p));
       exit(p, reason::kill);
     }
@@ -261,12 +276,12 @@ result<pid> running_applications() {
 /// A start that is going on: however it ends, those who wait for it hear of it.
 class start_attempt {
  public:
-  explicit start_attempt(std::string name) : name_(std::move(name)) {}
+  start_attempt(std::string name, std::uint64_t number) : name_(std::move(name)), number_(number) {}
   ~start_attempt() {
     if (decided_) return;
     try {
       if (master_) exit(master_, reason::kill);
-      decide(state::loaded, {}, {}, {});
+      decide(state::loaded, std::nullopt);
     } catch (...) {
       // The starter is being ended and has no memory left.
     }
@@ -274,56 +289,69 @@ class start_attempt {
   start_attempt(const start_attempt&) = delete;
   start_attempt& operator=(const start_attempt&) = delete;
 
+  std::uint64_t number() const noexcept { return number_; }
   void set_master(pid master, restart_type type) {
     master_ = master;
     application_table& table = application_table::here();
     ordering_lock lock(table.lock);
-    if (application_entry* e = table.find(name_)) {
+    if (application_entry* e = mine(table)) {
       e->master = master;
       e->type = type;
     }
   }
-  void decide(state to, pid keeper, pid top, std::optional<restart_type> type) {
+  void runs(pid keeper, pid top, restart_type type) { decide(state::running, result<void>(), keeper, top, type); }
+  void failed(const exit_reason& why) { decide(state::loaded, result<void>(std::unexpected(why))); }
+
+ private:
+  // Another start of it may have begun, after this one's top process had ended.
+  application_entry* mine(application_table& table) const {
+    application_entry* e = table.find(name_);
+    return e && e->attempt == number_ ? e : nullptr;
+  }
+  void decide(state to, std::optional<result<void>> outcome, pid keeper = {}, pid top = {},
+              restart_type type = temporary) {
     std::vector<ref> waiting;
     application_table& table = application_table::here();
     {
       ordering_lock lock(table.lock);
-      application_entry* e = table.find(name_);
-      if (!e) return;
-      waiting.swap(e->waiting);
-      if (e->state == state::starting && e->master == master_) {
-        e->state = to;
-        e->keeper = keeper;
-        e->top = top;
-        if (type) e->type = *type;
-        if (to == state::running) {
+      if (application_entry* e = mine(table)) {
+        waiting.swap(e->waiting);
+        if (to == state::loaded) e->exited = false;
+        if (e->state == state::starting && to == state::running) {
+          e->state = to;
+          e->keeper = keeper;
+          e->top = top;
+          e->type = type;
           e->order = ++table.starts;
-        } else {
-          e->master = pid();
-          e->asked_to_stop = false;
+        } else if (e->state == state::starting) {
+          e->has_ended();
         }
       }
     }
     decided_ = true;
-    for (ref who : waiting) send(who, start_decided{who});
+    for (ref who : waiting) send(who, start_decided{who, outcome});
   }
 
- private:
   std::string name_;
+  std::uint64_t number_;
   pid master_;
   bool decided_ = false;
 };
 
+/// The answer to whoever wants to start one.
 struct permission {
-  application_definition definition;
+  application_definition definition{};
+  std::uint64_t attempt = 0;  // it may be started
   exit_reason refused{};
-  bool go = false;
-  std::optional<ref> wait_for{};  // another start of it
+  bool runs = false;             // refused, because it runs
+  std::optional<ref> decided{};  // another start of it is going on: there will be a note
+  pid ending{};                  // it is being stopped: there will be an end
 };
 
 /// Whether it may be started now; then it is `starting`.
-permission ask_to_start(std::string_view name, bool wait) {
+permission ask_to_start(std::string_view name) {
   application_table& table = application_table::here();
+  const pid leader = group_leader();
   permission answer;
   ordering_lock lock(table.lock);
   application_entry* e = table.find(name);
@@ -331,44 +359,46 @@ permission ask_to_start(std::string_view name, bool wait) {
     answer.refused = no_such_application{std::string(name)};
     return answer;
   }
-  auto runs = [&](const std::string& other) {
+  auto started = [&](const std::string& other) {
     application_entry* o = table.find(other);
-    return o && o->state == state::running;
+    return o && (o->state == state::running || o->exited);
   };
-  if (e->state == state::starting && wait) {
-    answer.wait_for = alias(alias_mode::reply);
-    e->waiting.push_back(*answer.wait_for);
+  e->note_lost_end();
+  const bool own = e->master && e->master == leader;  // to wait for itself would be for ever
+  if (e->state == state::running || (e->state == state::starting && own)) {
+    answer.refused = exit_reason(exit_reason::kind::already_started, std::string(name));
+    answer.runs = true;
     return answer;
   }
-  if (e->state == state::running && e->master && !is_alive(e->master)) {
-    // Its keeper was killed and could not tell.
-    e->state = state::loaded;
-    e->master = e->keeper = e->top = pid();
-  }
-  if (e->state != state::loaded) {
-    answer.refused = e->state == state::stopping
-                         ? exit_reason(exit_reason::kind::stopping, "the application is being stopped")
-                         : exit_reason(exit_reason::kind::already_started, std::string(name));
+  if (table.going_down || (e->state == state::stopping && own)) {
+    answer.refused = exit_reason(exit_reason::kind::stopping,
+                                 table.going_down ? "the system is being stopped" : "the application is being stopped");
     return answer;
   }
-  if (table.going_down) {
-    answer.refused = exit_reason(exit_reason::kind::stopping, "the system is being stopped");
+  if (e->state == state::starting) {
+    answer.decided = alias(alias_mode::reply);
+    e->waiting.push_back(*answer.decided);
+    return answer;
+  }
+  if (e->state == state::stopping) {
+    answer.ending = e->master;
     return answer;
   }
   const application_spec& spec = e->definition.spec;
   for (const std::string& needed : spec.applications)
-    if (!runs(needed)) {
+    if (!started(needed)) {
       answer.refused = not_started{needed};
       return answer;
     }
   for (const std::string& needed : spec.optional_applications)
-    if (table.find(needed) && !runs(needed)) {
+    if (table.find(needed) && !started(needed)) {
       answer.refused = not_started{needed};
       return answer;
     }
   e->state = state::starting;
+  e->exited = false;
+  answer.attempt = e->attempt = ++table.attempts;
   answer.definition = e->definition;
-  answer.go = true;
   return answer;
 }
 
@@ -381,7 +411,9 @@ shutdown_time time_to_stop() {
 result<void> run_phases(pid keeper_pid, const application_definition& d) {
   for (auto& [phase, argument] : d.spec.start_phases) {
     auto done = otp::call(server<keeper>(keeper_pid), keeper::phase{phase, argument}, infinity);
-    if (!done) return std::unexpected(failed_callback(std::move(done.error()), "start_phase", d));
+    if (!done)
+      return std::unexpected(failed_callback(std::move(done.error()), "start_phase", d,
+                                             quoted(phase) + ", normal, " + argument.to_string()));
   }
   return {};
 }
@@ -390,7 +422,8 @@ result<void> start_processes(start_attempt& attempt, const application_definitio
   auto all = running_applications();
   if (!all) return std::unexpected(std::move(all.error()));
   child_spec spec;
-  spec.id(d.spec.name).restart(temporary).type(child_type::supervisor).shutdown(time_to_stop());
+  // An id of its own: one that has ended by itself may still be there.
+  spec.id(d.spec.name, attempt.number()).restart(temporary).type(child_type::supervisor).shutdown(time_to_stop());
   spec.start([] {
     return supervisor::start_link(
         {.strategy = one_for_one, .max_restarts = 0, .auto_shutdown = auto_shutdown::any_significant});
@@ -416,7 +449,7 @@ result<void> start_processes(start_attempt& attempt, const application_definitio
   };
   std::shared_ptr<application_module> module;
   if (auto why = guard([&] { module = d.make(); }); why && !being_ended())
-    return undo(failed_callback(exit_reason(bad_return{std::move(*why)}), "start", d));
+    return undo(failed_start(exit_reason(bad_return{std::move(*why)}), d));
   auto kept = supervisor::start_child(
       master,
       child_function("keeper", [module, d, master] { return gen_server::start_link<keeper>({}, module, d, master); })
@@ -431,13 +464,13 @@ result<void> start_processes(start_attempt& attempt, const application_definitio
                                  return std::unexpected(std::move(*why));
                                if (!made && made.error() == no_process_returned())
                                  return std::unexpected(exit_reason(bad_return{made.error()}));
+                               if (made) link(made->process);  // it may have been spawned without
                                return made;
                              })
                   .restart(temporary)
                   .type(child_type::supervisor)
                   .significant());
-  if (!top || !top->process)
-    return undo(failed_callback(top ? exit_reason(reason::ignore) : std::move(top.error()), "start", d));
+  if (!top || !top->process) return undo(failed_start(top ? exit_reason(reason::ignore) : std::move(top.error()), d));
   otp::call(server<keeper>(kept->process), keeper::watch{top->process}, infinity);
   if (auto done = run_phases(kept->process, d); !done) return undo(std::move(done.error()));
   if (d.prepares_stop) {
@@ -447,27 +480,53 @@ result<void> start_processes(start_attempt& attempt, const application_definitio
                     .shutdown(infinity));
     if (!prepares && prepares.error() != reason::stopping) return undo(std::move(prepares.error()));
   }
-  attempt.decide(state::running, kept->process, top->process, type);
+  attempt.runs(kept->process, top->process, type);
   return {};
 }
 
-result<void> start_application(std::string_view name, restart_type type, bool wait) {
+/// A permanent application that does not start ends the system as one that ends does.
+void start_has_failed(const std::string& name, restart_type type, const exit_reason& why) {
+  auto* thrown = why.cause().get_if<bad_return>();
+  if (type == temporary || (type == transient && thrown && thrown->why.is_normal())) return;
+  if (stop_deadline() != INT64_MAX) return;
+  {
+    application_table& table = application_table::here();
+    ordering_lock lock(table.lock);
+    if (table.going_down) return;
+  }
+  report_application("application_exited", severity::error, name, why, {{"type", text_of(type)}, {"asked", "no"}});
+  bring_down(start_failed{name, why});
+}
+
+struct start_verdict {
+  result<void> done;
+  bool ran = false;   // before
+  bool mine = false;  // started by this call
+};
+
+start_verdict start_application(std::string_view name, restart_type type) {
   if (static_cast<unsigned>(type) > static_cast<unsigned>(temporary))
     throw bad_argument("application start: unknown restart type " + unsigned_text(static_cast<unsigned>(type)) +
                        "; give permanent, transient or temporary");
   require_caller("application::start");
   for (;;) {
-    permission may = ask_to_start(name, wait);
-    if (may.wait_for) {
-      ref note = *may.wait_for;
-      receive(when([note](const start_decided& d) { return d.to == note; }, [](const start_decided&) {}));
+    permission may = ask_to_start(name);
+    if (may.decided) {
+      ref note = *may.decided;
+      auto outcome = receive(when([note](const start_decided& d) { return d.to == note; },
+                                  [](start_decided& d) { return std::move(d.outcome); }));
+      if (outcome) return {.done = std::move(*outcome)};
       continue;
     }
-    if (!may.go) return std::unexpected(std::move(may.refused));
-    start_attempt attempt{std::string(name)};
+    if (may.ending) {
+      wait_for_end(name, may.ending);
+      continue;
+    }
+    if (!may.attempt) return {.done = std::unexpected(std::move(may.refused)), .ran = may.runs};
+    start_attempt attempt{std::string(name), may.attempt};
     if (!may.definition.make) {
-      attempt.decide(state::running, {}, {}, type);
-      return {};
+      attempt.runs({}, {}, type);
+      return {.done = {}, .mine = true};
     }
     result<void> done;
     try {
@@ -475,8 +534,12 @@ result<void> start_application(std::string_view name, restart_type type, bool wa
     } catch (const exited& e) {
       done = std::unexpected(e.reason());  // a supervisor of ours has ended meanwhile
     }
-    if (!done) attempt.decide(state::loaded, {}, {}, {});
-    return done;
+    if (!done) {
+      attempt.failed(done.error());
+      start_has_failed(may.definition.spec.name, type, done.error());
+    }
+    const bool good = done.has_value();
+    return {.done = std::move(done), .mine = good};
   }
 }
 
@@ -490,6 +553,10 @@ void collect_needed(const application_table& table, const std::string& name, std
   }
   path.push_back(name);
   if (auto at = table.entries.find(name); at != table.entries.end()) {
+    if (at->second.state == state::running) {  // whatever became of what it needs
+      path.pop_back();
+      return;
+    }
     const application_spec& spec = at->second.definition.spec;
     for (auto& needed : spec.applications) collect_needed(table, needed, order, path);
     for (auto& needed : spec.optional_applications)
@@ -499,7 +566,53 @@ void collect_needed(const application_table& table, const std::string& name, std
   order.push_back(name);
 }
 
+result<std::vector<std::string>> ensure_all(const std::vector<std::string>& names, restart_type type) {
+  std::vector<std::string> order;
+  {
+    application_table& table = application_table::here();
+    std::vector<std::string> path;
+    ordering_lock lock(table.lock);
+    for (auto& name : names) collect_needed(table, name, order, path);
+  }
+  std::vector<std::string> started;
+  for (const std::string& next : order) {
+    start_verdict outcome = start_application(next, type);
+    if (outcome.mine) {
+      started.push_back(next);
+    } else if (!outcome.done && !outcome.ran) {
+      for (auto last = started.rbegin(); last != started.rend(); ++last) static_cast<void>(application::stop(*last));
+      return std::unexpected(exit_reason(start_failed{next, std::move(outcome.done.error())}));
+    }
+  }
+  return started;
+}
+
 }  // namespace
+
+void application_entry::has_ended() {
+  state = application_state::loaded;
+  asked_to_stop = false;
+  master = keeper = top = pid();
+}
+
+void application_entry::note_lost_end() {
+  if (state != application_state::running || !master || is_alive(master)) return;
+  exited = true;
+  has_ended();
+}
+
+void wait_for_end(std::string_view name, pid master) {
+  ref end = monitor(master);
+  receive(when([end](const down& d) { return d.reference == end; }, [](const down&) {}));
+  note_end(name, master);
+}
+
+void note_end(std::string_view name, pid master) {
+  application_table& table = application_table::here();
+  ordering_lock lock(table.lock);
+  application_entry* e = table.find(name);
+  if (e && e->master == master && e->state == application_state::stopping) e->has_ended();
+}
 
 void tell_config_change(pid keeper_pid, env_changes changes) {
   cast(server<keeper>(keeper_pid), keeper::changed{std::move(changes)});
@@ -518,60 +631,63 @@ std::string no_such_application::to_string() const {
 std::string bad_return::to_string() const { return "{bad_return, {EXIT, " + why.to_string() + "}}"; }
 std::string start_failed::to_string() const { return "{" + quoted(application) + ", " + why.to_string() + "}"; }
 
-result<void> application::start(std::string_view name, restart_type type) {
-  return start_application(name, type, false);
-}
+result<void> application::start(std::string_view name, restart_type type) { return start_application(name, type).done; }
 
 result<void> application::ensure_started(std::string_view name, restart_type type) {
-  auto done = start_application(name, type, true);
-  if (!done && done.error() == reason::already_started) return {};
-  return done;
+  start_verdict outcome = start_application(name, type);
+  if (outcome.ran) return {};
+  return std::move(outcome.done);
 }
 
 result<std::vector<std::string>> application::ensure_all_started(std::string_view name, restart_type type) {
-  std::vector<std::string> order;
-  {
-    application_table& table = application_table::here();
-    std::vector<std::string> path;
-    ordering_lock lock(table.lock);
-    collect_needed(table, std::string(name), order, path);
-  }
-  std::vector<std::string> started;
-  for (const std::string& next : order) {
-    auto done = start_application(next, type, true);
-    if (done) {
-      started.push_back(next);
-    } else if (done.error() != reason::already_started) {
-      for (auto last = started.rbegin(); last != started.rend(); ++last) static_cast<void>(stop(*last));
-      return std::unexpected(exit_reason(start_failed{next, std::move(done.error())}));
-    }
-  }
-  return started;
+  return ensure_all({std::string(name)}, type);
+}
+result<std::vector<std::string>> application::ensure_all_started(const std::vector<std::string>& names,
+                                                                 restart_type type) {
+  return ensure_all(names, type);
+}
+result<std::vector<std::string>> application::ensure_all_started(std::initializer_list<std::string_view> names,
+                                                                 restart_type type) {
+  return ensure_all(std::vector<std::string>(names.begin(), names.end()), type);
 }
 
 result<void> application::stop(std::string_view name) {
   require_caller("application::stop");
   application_table& table = application_table::here();
-  pid master;
-  {
-    ordering_lock lock(table.lock);
-    application_entry* e = table.find(name);
-    if (!e || e->state != application_state::running)
-      return std::unexpected(exit_reason(not_started{std::string(name)}));
-    if (!e->master) {
-      e->state = application_state::loaded;
-      return {};
+  const pid leader = group_leader();
+  for (;;) {
+    pid master, ending;
+    {
+      ordering_lock lock(table.lock);
+      application_entry* e = table.find(name);
+      if (e) e->note_lost_end();
+      if (e && e->state == application_state::stopping && e->master != leader) {
+        ending = e->master;
+      } else if (e && e->state == application_state::loaded && std::exchange(e->exited, false)) {
+        return {};
+      } else if (!e || e->state != application_state::running) {
+        return std::unexpected(exit_reason(not_started{std::string(name)}));
+      } else if (!e->master) {
+        e->state = application_state::loaded;
+        return {};
+      } else {
+        e->state = application_state::stopping;
+        e->asked_to_stop = true;
+        master = e->master;
+      }
     }
-    e->state = application_state::stopping;
-    e->asked_to_stop = true;
-    master = e->master;
+    if (ending) {
+      wait_for_end(name, ending);
+      continue;
+    }
+    try {
+      supervisor::stop(master, reason::shutdown);
+    } catch (const exited&) {
+      // It had ended by itself.
+    }
+    note_end(name, master);  // its keeper has done it, unless it was killed
+    return {};
   }
-  try {
-    supervisor::stop(master, reason::shutdown);
-  } catch (const exited&) {
-    // It had ended by itself: then its keeper has taken note already.
-  }
-  return {};
 }
 
 void application::set_shutdown(system_shutdown how) {
