@@ -78,6 +78,15 @@ void enter(application_table& table, application_definition&& d) {
   std::string name = d.spec.name;
   table.entries[name].definition = std::move(d);
 }
+/// Forgets it and what came with it. One that runs by itself stays.
+void leave(application_table& table, const std::string& name) {
+  auto at = table.entries.find(name);
+  if (at == table.entries.end() || at->second.state != application_state::loaded) return;
+  const std::vector<application_definition> included = std::move(at->second.definition.included);
+  table.entries.erase(at);
+  table.env.erase(name);
+  for (auto& other : included) leave(table, other.spec.name);
+}
 void check_all(const application_definition& d) {
   check(d);
   for (auto& other : d.included) check_all(other);
@@ -173,10 +182,21 @@ env_changes difference(const settings& before, const settings& after) {
   return changes;
 }
 
+using told_changes = std::vector<std::pair<pid, env_changes>>;
+
+void note_changes(told_changes& told, const application_entry* e, const settings& before, const settings& after) {
+  env_changes changes = difference(before, after);
+  if (e && e->state == application_state::running && e->keeper && !changes.empty())
+    told.emplace_back(e->keeper, std::move(changes));
+}
+void tell(told_changes told) {
+  for (auto& [keeper, changes] : told) tell_config_change(keeper, std::move(changes));
+}
+
 /// Puts the new configuration in place of the last one of its kind and tells running applications what changed.
 void configure(file_settings&& fresh) {
   application_table& table = application_table::here();
-  std::vector<std::pair<pid, env_changes>> told;
+  told_changes told;
   {
     ordering_lock lock(table.lock);
     file_settings old = std::exchange(table.from_files, fresh);
@@ -197,13 +217,10 @@ void configure(file_settings&& fresh) {
         else
           now.erase(key);
       }
-      application_entry* e = table.find(name);
-      env_changes changes = difference(before, now);
-      if (e && e->state == application_state::running && e->keeper && !changes.empty())
-        told.emplace_back(e->keeper, std::move(changes));
+      note_changes(told, table.find(name), before, now);
     }
   }
-  for (auto& [keeper, changes] : told) tell_config_change(keeper, std::move(changes));
+  tell(std::move(told));
 }
 
 template <class T>
@@ -339,14 +356,24 @@ result<void> application::load(application_spec spec) {
 
 result<void> application::unload(std::string_view name) {
   application_table& table = application_table::here();
-  ordering_lock lock(table.lock);
-  application_entry* e = table.find(name);
-  if (!e) return std::unexpected(exit_reason(not_loaded{std::string(name)}));
-  if (e->state != application_state::loaded)
-    return std::unexpected(exit_reason(exit_reason::kind::running, std::string(name)));
-  table.env.erase(table.env.find(name));
-  table.entries.erase(table.entries.find(name));
-  return {};
+  const pid leader = group_leader();
+  for (;;) {
+    pid ending;
+    {
+      ordering_lock lock(table.lock);
+      application_entry* e = table.find(name);
+      if (!e) return std::unexpected(exit_reason(not_loaded{std::string(name)}));
+      e->note_lost_end();
+      if (e->state == application_state::loaded) {
+        leave(table, std::string(name));
+        return {};
+      }
+      if (e->state != application_state::stopping || e->master == leader)
+        return std::unexpected(exit_reason(exit_reason::kind::running, std::string(name)));
+      ending = e->master;
+    }
+    wait_for_end(name, ending);
+  }
 }
 
 std::optional<application_spec> application::spec(std::string_view name) {
@@ -479,14 +506,21 @@ result<void> application::load_config(const std::string& path) {
 
 result<void> application::load_config_from_variables(std::string_view name) {
   application_table& table = application_table::here();
-  ordering_lock lock(table.lock);
-  if (!table.find(name)) return std::unexpected(exit_reason(not_loaded{std::string(name)}));
-  settings& of = table.env[std::string(name)];
-  for (auto& [key, value] : of)
-    if (const char* text = std::getenv(variable_of(name, key).c_str())) {
-      value = std::string(text);
-      table.configured[std::string(name)].insert_or_assign(key, value);
-    }
+  told_changes told;
+  {
+    ordering_lock lock(table.lock);
+    application_entry* e = table.find(name);
+    if (!e) return std::unexpected(exit_reason(not_loaded{std::string(name)}));
+    settings& of = table.env[std::string(name)];
+    const settings before = of;
+    for (auto& [key, value] : of)
+      if (const char* text = std::getenv(variable_of(name, key).c_str())) {
+        value = std::string(text);
+        table.configured[std::string(name)].insert_or_assign(key, value);
+      }
+    note_changes(told, e, before, of);
+  }
+  tell(std::move(told));
   return {};
 }
 

@@ -229,3 +229,23 @@ TEST(application_env, a_changed_configuration_is_told_once_to_those_that_run_and
     changes_seen = nullptr;
   });
 }
+
+// Variables that were read while the application ran changed its settings behind its back.
+// covers: APP-039
+TEST(application_env, variables_are_told_to_one_that_runs) {
+  for_seeds(5, [] {
+    tests::journal seen;
+    changes_seen = &seen;
+    application::start<shop>().value();
+    ::setenv("SHOP_PORT", "7000", 1);
+    application::load_config_from_variables("shop").value();
+    otp::testing::settle();
+    EXPECT_EQ(seen.take(), strings{"shop: ~port=\"7000\""});
+    application::load_config_from_variables("shop").value();
+    ::unsetenv("SHOP_PORT");
+    otp::testing::settle();
+    EXPECT_TRUE(seen.take().empty());
+    application::stop("shop").value();
+    changes_seen = nullptr;
+  });
+}
