@@ -9,7 +9,8 @@
 //         that cannot be. A taken key is returned: already_registered, with the holder.
 // Source  Elixir's Registry. Differs: an entry is never returned once its process has ended, also while the keeper has
 //         not yet taken it out; patterns and guards are C++ functions; a duplicate registry has neither via names nor
-//         update_value, which the compiler says (docs/guide/registry.md).
+//         update_value, which the compiler says (docs/guide/registry.md); listeners hear also of a key that is given up
+//         by the end of its process, and not of an unregister that found nothing.
 #pragma once
 #include <otp/detail/registry_core.hpp>
 
@@ -42,7 +43,8 @@ struct key_registered {
   otp::pid process;
   Value value;
 };
-/// The same when it has unregistered itself, or has ended.
+/// The same when it has given a key up, by itself or by its end: once, however many entries it had there, and not as
+/// long as unregister_match has left one.
 template <class Key>
 struct key_unregistered {
   std::string registry;
@@ -140,6 +142,12 @@ concept counter_of =
     requires(F& f, const typename R::key_type& key, otp::pid process, const typename R::value_type& value) {
       { f(key, process, value) } -> std::convertible_to<bool>;
     };
+/// A key of a lock that is not made into a key of the registry.
+template <class R, class Key>
+concept other_lock_key = !std::is_convertible_v<const Key&, typename R::key_type>;
+template <class Key>
+concept good_key = std::is_same_v<typename decltype(judge_key<Key>())::type, fine>;
+
 template <class T>
 struct selected {
   using type = T;
@@ -419,7 +427,8 @@ void delete_meta(const Registry& in, const term& key) {
 // ---- locks -------------------------------------------------------------------------------------------------------
 
 /// Runs `function` in the caller while no other process runs one under the same key, and returns what it returns. Waits
-/// for its turn, in order. Keys of locks and keys of entries have nothing to do with each other.
+/// for its turn, in order. Keys of locks and keys of entries have nothing to do with each other: a lock may have a key
+/// of another type.
 template <detail::any_registry Registry, class F>
   requires std::invocable<F&>
 auto lock(const Registry& in, const std::type_identity_t<typename Registry::key_type>& key, F&& function) {
@@ -427,6 +436,16 @@ auto lock(const Registry& in, const std::type_identity_t<typename Registry::key_
   detail::key_lock held(table, term(key), detail::key_hash(key));
   return function();
 }
+template <detail::any_registry Registry, class Key, class F>
+  requires std::invocable<F&> && detail::other_lock_key<Registry, Key> && detail::good_key<detail::stored_term<Key>>
+auto lock(const Registry& in, const Key& key, F&& function) {
+  const detail::stored_term<Key> kept(key);
+  detail::key_lock held(in.table("lock"), term(kept), detail::key_hash(kept));
+  return function();
+}
+template <detail::any_registry Registry, class Key, class F>
+  requires std::invocable<F&> && detail::other_lock_key<Registry, Key> && (!detail::good_key<detail::stored_term<Key>>)
+not_a_registry_key<detail::stored_term<Key>> lock(const Registry&, const Key&, F&&);
 
 // ---- names of servers --------------------------------------------------------------------------------------------
 

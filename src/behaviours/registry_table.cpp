@@ -65,6 +65,7 @@ void detach(registry_table::key_shard& shard, registry_entry& e, garbage& out) n
   registry_node* node = std::exchange(e.node, nullptr);
   if (!node) return;
   shard.owned.erase(e);
+  e.last = !first_owned(shard, *node, e.process);
   bool empty = true;
   if (node->one) {
     node->one = nullptr;
@@ -127,12 +128,13 @@ void tell(const registry_table& t, const std::vector<std::string>& listeners,
     if (auto process = otp::whereis(listener)) send_envelope(*process, make(t.name, row));
 }
 
+// Once a key that its process has no entry under any more.
 void tell_removed(const registry_table& t, const garbage& gone) {
   auto listeners = listeners_of(t);
   if (!listeners) return;
   const registry_type* type = t.type.load();
   for (const registry_entry* e = gone.first; e; e = e->after)
-    tell(t, *listeners, type->unregistered, {e->process, e->key, {}});
+    if (e->last) tell(t, *listeners, type->unregistered, {e->process, e->key, {}});
 }
 
 // Leaves out who has ended. A process may end between the looks at two of its entries: then both go.

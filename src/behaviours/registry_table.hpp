@@ -114,6 +114,7 @@ struct registry_entry {
   std::uint64_t hash;
   registry_node* node = nullptr;      // key lock; null: detached (rule 4)
   std::uint32_t place = 0;            // key lock: in the node's `many`
+  bool last = true;                   // detached: its process has no other under the key
   std::uint32_t number = 0;           // of the entries of its process: tells them apart
   hash_hook<registry_entry> same;     // key lock: by key and process
   registry_member* member = nullptr;  // process lock, as the next two

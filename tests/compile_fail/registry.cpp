@@ -35,6 +35,7 @@ inline constexpr auto f3 = [](const std::string&) { return 1; };
 inline constexpr auto f4 = [](auto&, otp::pid, int) {};
 inline constexpr auto f5 = [](const std::string&) { return 1; };
 inline constexpr auto f6 = [](int) {};
+inline constexpr auto f7 = [] {};
 
 void many_holders() {
   otp::update_value(topics, "a", f1);          // error: needs_unique_registry<.*duplicate_registry
@@ -49,4 +50,8 @@ void specifications() {
   otp::match(carts, "a", f5);              // error: not_a_match<
   otp::count_match(topics, "a", 7);        // error: not_a_match<.*int>
   otp::unregister_match(topics, "a", f6);  // error: not_a_match<
+}
+void locks() {
+  otp::lock(carts, no_hash{1}, f7);  // error: not_a_registry_key<no_hash>
+  otp::lock(carts, 5, f7);
 }

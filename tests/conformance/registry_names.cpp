@@ -215,6 +215,42 @@ TEST(registry_names, listeners_hear_of_every_registration_and_unregistration) {
   everywhere(10, [&] { check(unique_names, "unique_names"); });
   everywhere(10, [&] { check(groups, "groups"); });
 }
+// Three entries under a key were given up with three messages, and some of them with a message too.
+// covers: REG-078
+TEST(registry_names, a_key_is_given_up_once_however_many_entries_its_process_had) {
+  with_duplicate([] {
+    otp::registry::stop(groups);
+    otp::register_name("listener", otp::self());
+    otp::registry::start_link(groups, {.partitions = 2, .listeners = {"listener"}}).value();
+    auto enter = [](std::string key, int times) {
+      for (int i = 0; i < times; ++i) otp::register_key(groups, key, i).value();
+      return 0;
+    };
+    worker other;
+    other.run([=] { return enter("shared", 2); });
+    enter("shared", 3);
+    for (int i = 0; i < 5; ++i) next<joined>();
+    otp::unregister_match(groups, "shared", [](int v) { return v == 1; });
+    otp::unregister_match(groups, "shared", [](int v) { return v == 7; });
+    EXPECT_TRUE(mailbox_empty()) << "it still has the key";
+    otp::unregister_match(groups, "shared", [](int v) { return v != 1; });
+    EXPECT_EQ(next<gone>().process, otp::self());
+    EXPECT_TRUE(mailbox_empty());
+    enter("shared", 3);
+    for (int i = 0; i < 3; ++i) next<joined>();
+    otp::unregister_key(groups, "shared");
+    EXPECT_EQ(next<gone>().process, otp::self());
+    EXPECT_TRUE(mailbox_empty());
+    // An end gives up every key once, too.
+    other.run([=] { return enter("own", 3); });
+    for (int i = 0; i < 3; ++i) next<joined>();
+    other.end();
+    EXPECT_EQ(next<gone>().key, "shared");
+    EXPECT_EQ(next<gone>().key, "own");
+    for (otp::pid keeper : keepers_of("groups")) otp::sys::get_status(keeper);
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
 // covers: REG-078
 TEST(registry_names, a_listener_may_be_a_server_that_lists_the_messages) {
   struct audit {
@@ -315,6 +351,34 @@ TEST(registry_names, locks_of_different_keys_do_not_exclude_each_other_and_are_n
     otp::send(b, leave{});
     end_of(a);
     end_of(b);
+  });
+}
+
+// Only a key of the registry's own type could be locked.
+// covers: REG-091
+TEST(registry_names, a_lock_may_have_a_key_of_another_type) {
+  with_unique([] {
+    EXPECT_EQ(
+        otp::lock(
+            unique_names, 5,
+            [] { return otp::lock(unique_names, 5L, [] { return otp::lock(unique_names, "5", [] { return 3; }); }); }),
+        3);
+    auto holder = otp::spawn([to = otp::self()] {
+      otp::lock(unique_names, std::pair(otp::self(), 1), [&] {
+        otp::send(to, entered{1});
+        otp::receive([](leave) {});
+      });
+    });
+    EXPECT_EQ(next<entered>().who, 1);
+    auto waiter = otp::spawn([holder, to = otp::self()] {
+      otp::lock(unique_names, std::pair(holder, 1), [&] { otp::send(to, entered{2}); });
+    });
+    EXPECT_EQ(otp::lock(unique_names, std::pair(holder, 2), [] { return 4; }), 4);
+    expect_nobody_enters();
+    otp::send(holder, leave{});
+    EXPECT_EQ(next<entered>().who, 2);
+    end_of(holder);
+    end_of(waiter);
   });
 }
 

@@ -3,7 +3,35 @@
 
 #include <array>
 #include <map>
+#include <unordered_map>
+#include <unordered_set>
 #include <variant>
+
+namespace {
+
+/// Text to whoever reads it; equal whatever the case of its letters.
+struct any_case {
+  std::string text;
+  operator std::string_view() const { return text; }
+  std::string folded() const {
+    std::string all = text;
+    for (char& c : all) c = static_cast<char>(c | 0x20);
+    return all;
+  }
+  friend bool operator==(const any_case& a, const any_case& b) { return a.folded() == b.folded(); }
+};
+enum class shade { light, dark, black };
+bool operator==(shade a, shade b) { return (static_cast<int>(a) > 0) == (static_cast<int>(b) > 0); }
+
+}  // namespace
+template <>
+struct std::hash<any_case> {
+  std::size_t operator()(const any_case& key) const { return std::hash<std::string>()(key.folded()); }
+};
+template <>
+struct std::hash<shade> {
+  std::size_t operator()(shade key) const { return key == shade::dark; }
+};
 
 namespace {
 
@@ -202,6 +230,44 @@ TEST(registry_register, a_key_of_any_shape_is_taken_literally) {
     otp::register_key(words, "plain", 2).value();
     for (const char* wild : {"_", "$2", "$_", "$$", "*", ""}) EXPECT_TRUE(otp::lookup(words, wild).empty()) << wild;
     EXPECT_EQ(otp::lookup(words, "$1").size(), 1U);
+  });
+}
+
+// Equal keys were hashed by the order of their elements, or as text though their == says otherwise: both were taken.
+// covers: REG-010, REG-016
+TEST(registry_register, keys_that_are_equal_are_one_key_whatever_they_look_like) {
+  using map = std::unordered_map<std::string, int>;
+  using set = std::unordered_multiset<int>;
+  static constexpr otp::unique_registry<map, int> maps{"maps"};
+  static constexpr otp::unique_registry<std::pair<int, set>, int> sets{"sets"};
+  static constexpr otp::unique_registry<std::tuple<any_case, int>, int> names{"names"};
+  static constexpr otp::unique_registry<shade, int> shades{"shades"};
+  everywhere(5, [] {
+    auto twice = [](const auto& in, const auto& a, const auto& b, const auto& other) {
+      otp::registry::start_link(in).value();
+      ASSERT_EQ(a, b);
+      otp::register_key(in, a, 1).value();
+      EXPECT_EQ(otp::lookup(in, b)->value, 1);
+      auto again = otp::register_key(in, b, 2);
+      ASSERT_FALSE(again);
+      EXPECT_EQ(again.error().process(), otp::self());
+      EXPECT_FALSE(otp::lookup(in, other));
+      otp::register_key(in, other, 3).value();
+      otp::unregister_key(in, b);
+      EXPECT_EQ(otp::count(in), 1U);
+    };
+    map small, large;
+    large.reserve(1000);
+    for (int i = 0; i < 20; ++i) small[std::to_string(i)] = i;
+    for (int i = 19; i >= 0; --i) large[std::to_string(i)] = i;
+    map changed = small;
+    changed["7"] = 8;
+    twice(maps, small, large, changed);
+    set numbers{1, 2, 2, 3}, backwards{3, 2, 2, 1};
+    backwards.rehash(100);
+    twice(sets, std::pair(1, numbers), std::pair(1, backwards), std::pair(1, set{1, 2, 3}));
+    twice(names, std::tuple(any_case{"Ann"}, 1), std::tuple(any_case{"aNN"}, 1), std::tuple(any_case{"Bob"}, 1));
+    twice(shades, shade::dark, shade::black, shade::light);
   });
 }
 

@@ -11,6 +11,9 @@ namespace otp {
 template <class Key>
 struct not_a_registry_key;  // a key is a copyable value with == and a hash: a number, text, process, enum, a tuple,
                             // pair or container of such, or a type with a std::hash
+template <class Key>
+struct text_key_is_not_string;  // a key that is text is kept as std::string: make that the key's type; it is looked up
+                                // by anything that std::string_view is made of, and nothing is copied for it
 template <class Value>
 struct not_a_registry_value;  // a value is copied to whoever looks it up: give it a copy constructor; text is
                               // std::string
@@ -30,18 +33,22 @@ concept range_key = requires(const Key& key) {
   key.begin();
   key.end();
   key.size();
-};
+} && !requires { typename Key::traits_type; };  // text whose traits say what is equal
+/// Equal ones may hold their elements in different orders.
+template <class Key>
+concept unordered_key = range_key<Key> && requires { typename Key::hasher; };
+template <class Key>
+inline constexpr bool is_string = std::is_same_v<Key, std::string> || std::is_same_v<Key, std::string_view>;
 
 template <class Key>
 constexpr bool can_hash();
 template <class Key, std::size_t... At>
 constexpr bool can_hash_parts(std::index_sequence<At...>) {
-  return (can_hash<std::tuple_element_t<At, Key>>() && ...);
+  return (can_hash<std::remove_cvref_t<std::tuple_element_t<At, Key>>>() && ...);
 }
 template <class Key>
 constexpr bool can_hash() {
-  if constexpr (std::is_enum_v<Key> || std::is_arithmetic_v<Key> || std::is_same_v<Key, term> ||
-                std::is_convertible_v<const Key&, std::string_view> || process_like<const Key&> || has_std_hash<Key>)
+  if constexpr (std::is_integral_v<Key> || std::is_same_v<Key, term> || has_std_hash<Key> || process_like<const Key&>)
     return true;
   else if constexpr (tuple_key<Key>)
     return can_hash_parts<Key>(std::make_index_sequence<std::tuple_size_v<Key>>());
@@ -53,19 +60,20 @@ constexpr bool can_hash() {
 
 inline std::uint64_t mix_hash(std::uint64_t seed, std::uint64_t with) noexcept { return number_hash(seed * 31 + with); }
 
-/// Equal keys have equal hashes.
+/// Keys that are equal by the == of their type have equal hashes: a type that brings a std::hash is hashed by it, also
+/// where it could be taken for text or for a process, and the hashes of what has no order are added up.
 template <class Key>
 std::uint64_t key_hash(const Key& key) {
   if constexpr (std::is_same_v<Key, term>) {
     return term_hash(key);
-  } else if constexpr (std::is_enum_v<Key> || std::is_integral_v<Key>) {
+  } else if constexpr (std::is_integral_v<Key>) {
     return number_hash(static_cast<std::uint64_t>(key));
-  } else if constexpr (std::is_convertible_v<const Key&, std::string_view>) {
+  } else if constexpr (is_string<Key>) {
     return text_hash(std::string_view(key));
-  } else if constexpr (process_like<const Key&>) {
-    return number_hash(otp::pid(key).value());
   } else if constexpr (has_std_hash<Key>) {
     return number_hash(std::hash<Key>{}(key));
+  } else if constexpr (process_like<const Key&>) {
+    return number_hash(otp::pid(key).value());
   } else if constexpr (tuple_key<Key>) {
     return std::apply(
         [](const auto&... part) {
@@ -74,6 +82,10 @@ std::uint64_t key_hash(const Key& key) {
           return h;
         },
         key);
+  } else if constexpr (unordered_key<Key>) {
+    std::uint64_t sum = 0;
+    for (const auto& part : key) sum += key_hash(part);
+    return mix_hash(key.size(), sum);
   } else {
     std::uint64_t h = key.size();
     for (const auto& part : key) h = mix_hash(h, key_hash(part));
@@ -83,9 +95,12 @@ std::uint64_t key_hash(const Key& key) {
 
 template <class Key>
 constexpr auto judge_key() {
-  if constexpr (std::equality_comparable<Key> && std::copy_constructible<Key> && !std::is_pointer_v<Key> &&
-                std::is_object_v<Key>) {
-    if constexpr (can_hash<Key>())
+  constexpr bool kept_as_it_is = std::is_same_v<Key, term> || std::is_same_v<stored_term<Key>, Key>;
+  if constexpr (std::is_convertible_v<const Key&, std::string_view> && !kept_as_it_is) {
+    return std::type_identity<text_key_is_not_string<Key>>();
+  } else if constexpr (std::equality_comparable<Key> && std::copy_constructible<Key> && !std::is_pointer_v<Key> &&
+                       std::is_object_v<Key>) {
+    if constexpr (can_hash<Key>() && kept_as_it_is)
       return std::type_identity<fine>();
     else
       return std::type_identity<not_a_registry_key<Key>>();
