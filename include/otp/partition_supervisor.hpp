@@ -2,8 +2,9 @@
 //
 // Shape   `otp::partition<counter>("counters", key)` is an address like any name: call, cast and send find the
 //         partition that the key belongs to at that moment. Looking up asks no process.
-// Units   as many partitions as the runtime has workers, unless told. An integer key goes to |key| modulo the number of
-//         partitions, any other key by its hash.
+// Units   as many partitions as the runtime has workers, unless told. A whole number or an enum goes to |key| modulo
+// the
+//         number of partitions, also in a term or a child_id; any other key by its hash.
 // Errors  start_link: bad_argument that lists every fault. A call to a partition of a supervisor that is not there
 //         exits with noproc; an address while there are zero partitions throws bad_argument.
 // Source  Elixir's PartitionSupervisor. Differs: the children are a spec, or a function from partition number to spec.
@@ -80,20 +81,22 @@ struct partition_key {
   friend bool operator==(const partition_key&, const partition_key&) = default;
 };
 
+/// Where a term goes: where partition() sends the number, enum, text, process or child id that it holds; any other
+/// value by its type.
+std::uint64_t route_of(const term& key);
+
 template <class Key>
 std::uint64_t partition_route(const Key& key) {
-  if constexpr (std::is_enum_v<Key>) {
-    return partition_route(static_cast<std::underlying_type_t<Key>>(key));
-  } else if constexpr (std::is_integral_v<Key>) {
-    auto bits = static_cast<std::uint64_t>(key);
-    if constexpr (std::is_signed_v<Key>) return key < 0 ? 0 - bits : bits;
-    return bits;
+  if constexpr (std::is_integral_v<Key> || std::is_enum_v<Key>) {
+    return absolute_of(key);
   } else if constexpr (std::is_convertible_v<const Key&, std::string_view>) {
     return text_hash(std::string_view(key));
   } else if constexpr (process_like<const Key&>) {
     return number_hash(otp::pid(key).value());
-  } else if constexpr (std::is_same_v<Key, term> || std::is_same_v<Key, child_id>) {
-    return child_id(key).hash();
+  } else if constexpr (std::is_same_v<Key, term>) {
+    return route_of(key);
+  } else if constexpr (std::is_same_v<Key, child_id>) {
+    return route_of(key.value());
   } else {
     return number_hash(std::hash<Key>{}(key));  // a key is a number, text, process, enum, or has a std::hash
   }

@@ -10,6 +10,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -90,20 +91,39 @@ struct type_record {
   std::string_view name;
   std::size_t size;
   std::string (*text)(const void* value);
-  bool (*equal)(const void* left, const void* right);  // null where the type has no ==
+  bool (*equal)(const void* left, const void* right);      // null where the type has no ==
+  std::uint64_t (*absolute)(const void* value) = nullptr;  // |value| of a whole number or an enum
 };
 
+/// |number|, also of the least one.
+template <class Number>
+constexpr std::uint64_t absolute_of(Number number) noexcept {
+  if constexpr (std::is_enum_v<Number>) {
+    return absolute_of(static_cast<std::underlying_type_t<Number>>(number));
+  } else {
+    auto bits = static_cast<std::uint64_t>(number);
+    if constexpr (std::is_signed_v<Number>) return number < 0 ? 0 - bits : bits;
+    return bits;
+  }
+}
+
 template <class T>
-inline constexpr type_record record_of{type_name<T>, sizeof(T),
-                                       [](const void* value) { return detail::text_of(*static_cast<const T*>(value)); },
-                                       []() -> bool (*)(const void*, const void*) {
-                                         if constexpr (comparable<T>::value)
-                                           return [](const void* left, const void* right) -> bool {
-                                             return *static_cast<const T*>(left) == *static_cast<const T*>(right);
-                                           };
-                                         else
-                                           return nullptr;
-                                       }()};
+inline constexpr type_record record_of{
+    type_name<T>, sizeof(T), [](const void* value) { return detail::text_of(*static_cast<const T*>(value)); },
+    []() -> bool (*)(const void*, const void*) {
+      if constexpr (comparable<T>::value)
+        return [](const void* left, const void* right) -> bool {
+          return *static_cast<const T*>(left) == *static_cast<const T*>(right);
+        };
+      else
+        return nullptr;
+    }(),
+    []() -> std::uint64_t (*)(const void*) {
+      if constexpr (std::is_integral_v<T> || std::is_enum_v<T>)
+        return [](const void* value) -> std::uint64_t { return absolute_of(*static_cast<const T*>(value)); };
+      else
+        return nullptr;
+    }()};
 
 struct term_box {
   explicit term_box(const type_record* t) : type(t) {}
@@ -155,6 +175,11 @@ class term {
     return box_ && box_->type == &detail::record_of<T> ? static_cast<const T*>(box_->value()) : nullptr;
   }
   std::string_view type_name() const noexcept { return box_ ? box_->type->name : std::string_view("none"); }
+  /// The absolute value of what is a whole number or an enum.
+  std::optional<std::uint64_t> absolute() const {
+    if (!box_ || !box_->type->absolute) return std::nullopt;
+    return box_->type->absolute(box_->value());
+  }
   std::string to_string() const { return box_ ? box_->type->text(box_->value()) : "none"; }
 
   /// Equal where the types are the same and their `==` says so; a value without `==` equals only its own copies.

@@ -10,25 +10,18 @@ namespace otp {
 
 namespace detail {
 
+std::uint64_t route_of(const term& key) {
+  if (const auto* routed = key.get_if<partition_key>()) return routed->route;
+  if (auto number = key.absolute()) return *number;
+  if (const auto* id = key.get_if<child_id>()) return route_of(id->value());
+  if (const auto* number = key.get_if<double>()) return partition_route(*number);
+  if (const auto* number = key.get_if<float>()) return partition_route(*number);
+  return term_hash(key);
+}
+
 namespace {
 
 constexpr std::string_view partition_type = "partition_supervisor";
-
-std::uint64_t route_of(const term& key) {
-  if (const auto* routed = key.get_if<partition_key>()) return routed->route;
-  std::uint64_t route = 0;
-  auto number = [&]<class T>(std::type_identity<T>) {
-    const T* held = key.get_if<T>();
-    if (held) route = partition_route(*held);
-    return held != nullptr;
-  };
-  if (number(std::type_identity<int>{}) || number(std::type_identity<unsigned>{}) ||
-      number(std::type_identity<long>{}) || number(std::type_identity<unsigned long>{}) ||
-      number(std::type_identity<long long>{}) || number(std::type_identity<unsigned long long>{}) ||
-      number(std::type_identity<short>{}) || number(std::type_identity<unsigned short>{}))
-    return route;
-  return term_hash(key);
-}
 
 class partition_registry final : public name_registry {
  public:

@@ -118,6 +118,41 @@ TEST(supervisor_partition, integer_keys_go_by_their_absolute_value_and_others_by
   });
 }
 
+// A number in a term or a child_id went by another route than the number.
+// covers: SUP-153
+TEST(supervisor_partition, a_key_finds_the_same_partition_in_whatever_it_is_kept) {
+  enum class colour : signed char { red = -1, green = 7 };
+  supervised(5, [] {
+    static_cast<void>(otp::partition_supervisor::start_link(spec(5), {.name = "p"}).value());
+    auto same = [](auto key, int there) {
+      SCOPED_TRACE(otp::detail::text_of(key));
+      EXPECT_EQ(at("p", key), there);
+      EXPECT_EQ(at("p", otp::term(key)), there);
+      EXPECT_EQ(at("p", otp::child_id(key)), there);
+      EXPECT_EQ(otp::call(otp::via<counter>(otp::partitions("p"), otp::term(key)), counter::who{}), there);
+      EXPECT_EQ(otp::call(otp::via<counter>(otp::partitions("p"), otp::term(otp::child_id(key))), counter::who{}),
+                there);
+    };
+    same(7, 2);
+    same(-7, 2);
+    same(7U, 2);
+    same(-7L, 2);
+    same(INT64_MIN, static_cast<int>((std::uint64_t{1} << 63) % 5));
+    same(static_cast<short>(-7), 2);
+    same(static_cast<signed char>(-7), 2);
+    same(static_cast<unsigned char>(7), 2);
+    same('\7', 2);
+    same(true, 1);
+    same(u'\7', 2);
+    same(colour::red, 1);
+    same(colour::green, 2);
+    same(std::string("key"), at("p", "key"));
+    same(otp::self(), at("p", otp::self()));
+    same(2.5, at("p", 2.5));
+    EXPECT_EQ(at("p", otp::child_id("a", 1)), at("p", otp::term(otp::child_id("a", 1))));
+  });
+}
+
 // covers: SUP-155 SUP-156
 TEST(supervisor_partition, after_a_restart_its_keys_find_the_new_process) {
   supervised(20, [] {
