@@ -196,6 +196,19 @@ constexpr auto judge_send() {
     return judge_info<Server, Message>();
 }
 
+// Whether the server finds the handler of such a message by its type, as it does for one that came by plain pid.
+template <class Message, class... Listed>
+constexpr bool is_listed(messages<Listed...>) {
+  return (std::is_same_v<Message, Listed> || ...);
+}
+template <class Server, class Message>
+constexpr bool listed_message() {
+  if constexpr (requires { is_listed<Message>(typename Server::messages()); })
+    return is_listed<Message>(typename Server::messages());
+  else
+    return false;
+}
+
 template <class Server>
 const server_type& server_type_of() noexcept;  // gen_server.hpp
 template <class Server, class Request>
@@ -495,8 +508,9 @@ void runtime::cast(const Address& to, Message&& message) {
     send_from_outside(*target, new envelope_t(std::forward<Message>(message)));
 }
 
-/// Sends a message for handle_info to a server whose type is known. Errors: bad_argument if a local name is not
-/// registered.
+/// Sends a message for handle_info to a server whose type is known. One that stands in the server's `messages` arrives
+/// as if sent by plain pid; any other goes to its handler only, and a receive inside of the server does not see it.
+/// Errors: bad_argument if a local name is not registered.
 template <detail::server_address Address, class Message>
   requires detail::sendable_at<Address, Message>
 send_status send(const Address& to, Message&& message) {
@@ -506,7 +520,7 @@ send_status send(const Address& to, Message&& message) {
   if (!target)
     throw bad_argument("send: nobody is registered as " + detail::address_of<Address>::text(to) +
                        "; start the server first, or look with otp::whereis");
-  if constexpr (detail::handles_info<server_t, message_t>) {
+  if constexpr (detail::handles_info<server_t, message_t> && !detail::listed_message<server_t, message_t>()) {
     using envelope_t = detail::cast_envelope<server_t, message_t, &detail::run_typed_info<server_t, message_t>>;
     return detail::send_envelope(*target, new envelope_t(std::forward<Message>(message)));
   } else {

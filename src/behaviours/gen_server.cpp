@@ -14,14 +14,6 @@ namespace otp::detail {
 
 namespace {
 
-/// What the idle timer sends; one that was cancelled too late carries an old number.
-struct idle_expired {
-  std::uint64_t number;
-};
-struct hibernate_due {
-  std::uint64_t number;
-};
-
 // A result that is thrown counts as returned, as in OTP: it may come from deep down. Here those that any handler may
 // return; one of its own type is caught where it is known, by thrown_or_returned().
 [[gnu::always_inline]] inline void call_handler(turn& t, runner run, void* server, envelope* e) {
@@ -282,8 +274,8 @@ bool server_core::late_response(envelope* e) noexcept {
 
 // What the server's own timers send.
 bool server_core::own_timer(envelope* e) {
-  if (e->type == &value_envelope<idle_expired>::type_of) {
-    bool counts = static_cast<value_envelope<idle_expired>*>(e)->value.number == rare_->idle_number;
+  if (e->type == &idle_expired) {
+    bool counts = number_of_own_timer(*e) == rare_->idle_number;
     destroy(e);
     if (!counts) {
       count_handled();
@@ -300,8 +292,8 @@ bool server_core::own_timer(envelope* e) {
       run_info(due);
     return true;
   }
-  if (e->type == &value_envelope<hibernate_due>::type_of) {
-    bool counts = static_cast<value_envelope<hibernate_due>*>(e)->value.number == rare_->hibernate_number;
+  if (e->type == &hibernate_due) {
+    bool counts = number_of_own_timer(*e) == rare_->hibernate_number;
     destroy(e);
     count_handled();
     if (counts) fall_asleep();
@@ -569,15 +561,35 @@ void server_core::fall_asleep() {
 
 void server_core::restart_hibernate_timer() {
   if (rare_->hibernate_timer) cancel_timer(rare_->hibernate_timer);
-  rare_->hibernate_timer = send_after(rare_->hibernate_after, self(), hibernate_due{++rare_->hibernate_number});
+  rare_->hibernate_timer = start_own_timer(hibernate_due, rare_->hibernate_after, ++rare_->hibernate_number);
 }
 
 void server_core::set_idle_timeout(step_result& step) {
   rare& m = more();
   cancel_idle_timeout();
   m.idle_message = std::exchange(step.timeout_message, nullptr);
+  m.idle_time = step.timeout == step_result::idle::at ? infinity : step.time;
   m.idle_number = ++m.idle_last;
-  m.idle_timer = send_after(step.time, self(), idle_expired{m.idle_number});
+  m.idle_timer = start_own_timer(idle_expired, step.time, m.idle_number);
+}
+
+// While the server is suspended. One with a deadline keeps it.
+void server_core::pause_idle_timeout() {
+  rare& m = *rare_;
+  if (m.idle_number == 0 || m.idle_time == infinity) return;
+  cancel_timer(m.idle_timer);
+  m.idle_number = ++m.idle_last;  // what it has sent already is an old one's
+}
+
+// A system request is a message like any other: what counts from the last one begins anew.
+void server_core::restart_idle_times() {
+  if (!rare_) return;
+  rare& m = *rare_;
+  if (m.idle_number != 0 && m.idle_time != infinity) {
+    pause_idle_timeout();
+    m.idle_timer = start_own_timer(idle_expired, m.idle_time, m.idle_number);
+  }
+  if (m.hibernate_after != infinity && !hibernating_) restart_hibernate_timer();
 }
 
 void server_core::cancel_idle_timeout() {
@@ -784,7 +796,12 @@ void server_core::run_system(request_envelope* e) {
   if (me.fresh) more().debug = std::move(me.fresh);
   if (!goes_on) return;
   if (order.next == system_order::what::terminate) return stop({.why = std::move(order.why)});
-  if (order.next == system_order::what::suspend && !was_suspended) stay_suspended();
+  if (order.next == system_order::what::suspend && !was_suspended) {
+    pause_idle_timeout();
+    stay_suspended();
+  }
+  if (!rare_ || rare_->suspended || being_ended()) return;
+  restart_idle_times();
 }
 
 // Everything but system requests, and what ends the server, stays in the mailbox.

@@ -25,6 +25,13 @@ std::optional<exit_reason> guard_callback(process& p, F&& code) {
   });
 }
 
+/// What a server's own timers send it: no message of a user's, and nothing that a receive in a handler may find. One
+/// that was cancelled too late carries an old number.
+extern const envelope_type idle_expired;
+extern const envelope_type hibernate_due;
+ref start_own_timer(const envelope_type& type, duration delay, std::uint64_t number);
+std::uint64_t number_of_own_timer(const envelope& e) noexcept;
+
 struct server_core::rare {
   otp::pid self;
   server_name name;
@@ -34,6 +41,7 @@ struct server_core::rare {
   ref idle_timer;
   std::uint64_t idle_number = 0;  // of the idle timeout that counts; 0: none
   std::uint64_t idle_last = 0;
+  duration idle_time = infinity;  // how long it is; infinity: it has a deadline, and is not begun anew
   envelope* idle_message = nullptr;
   ref hibernate_timer;
   std::uint64_t hibernate_number = 0;

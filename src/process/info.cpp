@@ -45,6 +45,7 @@ class view {
 
  private:
   void add_message(const envelope_type* type, const envelope* e) {
+    if (type->kind == signal::cast && !type->record) return;  // its own timer's
     ++length_;
     if (out_ && out_->messages.size() < messages_shown && type->record)
       out_->messages.push_back(type->record->text(type->payload(e)));

@@ -152,20 +152,16 @@ ref monitor_target(pid target, std::string name, monitor_options options) {
   if (static_cast<unsigned>(options.alias) > static_cast<unsigned>(alias_mode::reply))
     throw bad_argument("monitor: unknown alias mode; give none, explicit_unalias, demonitor or reply");
   ref r(p.self(), core.new_reference());
-  if (target == p.self() && options.alias == alias_mode::none) return r;  // watching oneself never fires
+  if (target == p.self()) return r;  // watching oneself never fires, and the reference is no alias
   auto* e = new down_envelope(
       down{.reference = r, .process = target, .name = std::move(name), .reason = {}, .tag = std::move(options.tag)});
   e->type = &monitor_type;
   runtime_section section(p);
   try {
-    p.more().monitors.insert(r.number(), {.target = target, .alias = options.alias, .monitoring = target != p.self()});
+    p.more().monitors.insert(r.number(), {.target = target, .alias = options.alias});
   } catch (...) {
     destroy(e);
     throw;
-  }
-  if (target == p.self()) {
-    destroy(e);
-    return r;
   }
   if (!target || !deliver(core, target, e)) {
     e->type = &down_type;

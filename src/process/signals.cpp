@@ -74,8 +74,8 @@ inline handed hand_message(runtime_core& core, worker& w, process& p, pid to, en
     return handed::no;
   {
     hand_section section(p);
-    if (section.entered() && p.self() == to && p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm)
-        [[likely]] {
+    if (section.entered() && p.self() == to && !p.dying &&
+        p.queued.load(std::memory_order_relaxed) < core.options.mailbox_alarm) [[likely]] {
       e->to = to.value();
       e->sent_at = w.cached_ms;
       e->next = nullptr;
@@ -569,16 +569,19 @@ void handle_exit(runtime_core& core, process& p, exit_envelope* e) {
   destroy(e);
 }
 
+// The late: what is sent to a process after the signal that ends it, finds nobody (`noproc`), also while that process
+// is unwinding. It is answered when it is over and its name is free, as all others are.
+
 void handle_link(process& p, control_envelope* e) {
   std::uint64_t peer = e->from.value();
   destroy(e);
   if (p.link0 == peer) return;
   if (p.extra)
     if (p.extra->links.find(peer)) return;  // linked already; or I unlinked after the peer linked, and my unlink wins
-  if (p.link0 == 0)
+  if (p.link0 == 0 && !p.dying)
     p.link0 = peer;
   else
-    p.more().links.insert(peer, {});
+    p.more().links.insert(peer, {.late = p.dying});
 }
 
 void handle_unlink(runtime_core& core, process& p, control_envelope* e) noexcept {
@@ -604,6 +607,7 @@ void handle_unlink_ack(process& p, control_envelope* e) noexcept {
 
 void handle_monitor(runtime_core& core, process& p, down_envelope* e) {
   std::pair<std::uint64_t, std::uint64_t> key{e->value.reference.owner().value(), e->value.reference.number()};
+  if (p.dying) e->value.reason = reason::noproc;  // end_process() leaves it
   try {
     p.more().monitored_by.insert(key, e);
   } catch (const std::bad_alloc&) {
@@ -754,11 +758,11 @@ void take_in(runtime_core& core, process& p, envelope* e) {
   switch (e->type->kind) {
     case signal::alias: return handle_alias(core, p, static_cast<alias_envelope*>(e));
     case signal::reply: return handle_reply(core, p, static_cast<request_envelope*>(e));
-    case signal::stop: note_end_asked(p, false); [[fallthrough]];
-    case signal::message:
-    case signal::cast:
+    case signal::stop: note_end_asked(p, false); return accept_message(core, p, e);
     case signal::request:
-    case signal::system: return accept_message(core, p, e);
+    case signal::system: static_cast<request_envelope*>(e)->late = p.dying; [[fallthrough]];
+    case signal::message:
+    case signal::cast: return accept_message(core, p, e);
     case signal::exit: return handle_exit(core, p, static_cast<exit_envelope*>(e));
     case signal::link: return handle_link(p, static_cast<control_envelope*>(e));
     case signal::unlink: return handle_unlink(core, p, static_cast<control_envelope*>(e));
@@ -834,7 +838,7 @@ void take_in_all(runtime_core& core, process& p) {
   const std::uint64_t me = p.id.load(std::memory_order_relaxed);
   envelope* newest = nullptr;
   std::uint32_t count = 0;
-  bool plain = true;
+  bool plain = !p.dying;
   envelope* first = p.in.take_all([&](envelope& e) {
     if (!newest) newest = &e;
     plain = plain && is_message(e) && e.to == me;
@@ -907,13 +911,14 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
       for (auto& [number, unused] : p.extra->timers) core.timers->target_ended(number);
   }
   // Requests and messages that nobody will handle any more.
-  auto drop = [&](envelope* e) {
+  auto drop = [&](envelope* e, bool all_late) {
     while (e) {
       envelope* next = e->next;
       if (e->type->kind == signal::request || e->type->kind == signal::system) {
         give_room(core, p, *e);
         if (e->type->kind == signal::request) core.count(counter::dropped);
-        end_calls_to(core, e, why);
+        const bool late = all_late || static_cast<request_envelope*>(e)->late;
+        end_calls_to(core, e, late ? exit_reason(reason::noproc) : why);
       } else if (e->type->kind == signal::stop) {
         destroy(e);
       } else {
@@ -922,8 +927,8 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
       e = next;
     }
   };
-  drop(mine);
-  drop(rest);
+  drop(mine, false);
+  drop(rest, p.dying);
   // Who hears of the end finds no trace of this process: first its own monitors go, then links and watchers are told.
   if (p.extra)
     for (auto& [number, record] : p.extra->monitors)
@@ -935,19 +940,19 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
   worker* w = worker_of(core);
   if (w && w->running != &p) w = nullptr;
   const bool normal = why.is_normal();
-  auto tell_link = [&](std::uint64_t peer) {
-    if (w && normal && hand_normal_exit(core, *w, pid(peer), me)) return;
-    auto* e = make_exit(link_exit_type, me, why);
+  auto tell_link = [&](std::uint64_t peer, bool late) {
+    if (w && normal && !late && hand_normal_exit(core, *w, pid(peer), me)) return;
+    auto* e = make_exit(link_exit_type, me, late ? exit_reason(reason::noproc) : why);
     if (!deliver(core, pid(peer), e)) destroy(e);
   };
-  if (p.link0) tell_link(std::exchange(p.link0, 0));
+  if (p.link0) tell_link(std::exchange(p.link0, 0), false);
   if (process_extra* extra = keep ? p.extra : std::exchange(p.extra, nullptr)) {
     for (auto& [peer, record] : extra->links)
-      if (record.unlinking == 0) tell_link(peer);
+      if (record.unlinking == 0) tell_link(peer, record.late);
     for (auto& [watcher, kept] : extra->monitored_by) {
       auto* e = static_cast<down_envelope*>(kept);
       e->type = &down_type;
-      e->value.reason = why;
+      if (e->value.reason != reason::noproc) e->value.reason = why;
       if (w && hand_down(core, *w, pid(watcher.first), e)) continue;
       if (!deliver(core, pid(watcher.first), e)) destroy(e);
     }

@@ -13,7 +13,7 @@ constexpr unsigned shard_bits = 6;
 constexpr unsigned place_bits = 24;
 constexpr std::uint64_t timer_mark = std::uint64_t{1} << 63;
 
-constexpr nanos coarse_timer = 1'000'000'000;  // from here on a coarse clock will do
+constexpr nanos far_away = 1'000'000'000;  // what was left of a timer then need not be known to the millisecond
 
 constexpr std::uint32_t place_of(std::uint64_t number) {
   return static_cast<std::uint32_t>(number >> shard_bits & ((1U << place_bits) - 1));
@@ -262,10 +262,10 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
   return true;
 }
 
-// What is far away need not be known to the millisecond.
+// Never more than it was set to: the coarse clock is behind by at most its step.
 nanos timer_table::left_of(nanos deadline) noexcept {
-  nanos left = deadline - core_.sched.coarse_now();
-  if (left < coarse_timer) left = deadline - core_.sched.now();
+  nanos left = deadline - core_.sched.coarse_now() - (core_.sched.seeded() ? 0 : scheduler::coarse_step);
+  if (left < far_away) left = deadline - core_.sched.now();
   return std::max<nanos>(0, left);
 }
 
@@ -302,7 +302,7 @@ std::optional<duration> timer_table::read(ref timer) {
       return std::nullopt;
     deadline = e->request.when.time_since_epoch().count();
   }
-  return duration(left_of(deadline));
+  return duration(std::max<nanos>(0, deadline - core_.sched.now()));
 }
 
 void timer_table::fired(timer& t) noexcept {
@@ -422,9 +422,7 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
 instant after_now(duration delay) {
   if (delay.count() < 0)
     throw bad_argument("timer: the time is " + integer_text(delay.count()) + " ns; give 0 or more");
-  scheduler& sched = require_runtime("timer").sched;
-  nanos now =
-      delay.count() >= coarse_timer && !sched.seeded() ? sched.coarse_now() + scheduler::coarse_step : sched.now();
+  const nanos now = require_runtime("timer").sched.now();
   return instant(duration(delay.count() > never - now ? never : now + delay.count()));
 }
 

@@ -1,4 +1,7 @@
 // Servers: idle timeouts, continues, hibernation.
+#include <otp/receive.hpp>
+#include <otp/sys.hpp>
+
 #include "conformance/gen_server_support.hpp"
 
 namespace {
@@ -333,6 +336,98 @@ TEST(gen_server_idle, a_timeout_may_carry_a_message_and_be_absolute) {
     otp::cast(s, server_t::quiet{});
     otp::sleep(1h);
     EXPECT_TRUE(mailbox_empty());
+  });
+}
+
+// A system request is a message: the silence begins anew after it.
+// covers: GS-066 GS-067
+TEST(gen_server_idle, a_system_request_begins_the_timeout_anew_unless_it_has_a_deadline) {
+  for_seeds(10, [] {
+    auto s = gen_server::start<server_t>({}, otp::self()).value();
+    otp::cast(s, server_t::arm{100ms});
+    for (int i = 0; i < 4; ++i) {
+      otp::sleep(60ms);
+      otp::sys::get_status(s);
+    }
+    otp::instant last = otp::now();
+    EXPECT_EQ(next<happened>().when - last, 100ms);
+    otp::instant deadline = otp::now() + 100ms;
+    otp::cast(s, server_t::arm_at{deadline});
+    otp::sleep(60ms);
+    otp::sys::get_status(s);
+    EXPECT_EQ(next<happened>().when, deadline);
+  });
+}
+
+// covers: GS-066
+TEST(gen_server_idle, a_suspended_server_does_not_time_out_and_what_came_meanwhile_cancels_it) {
+  for_seeds(10, [] {
+    auto s = gen_server::start<server_t>({}, otp::self()).value();
+    otp::cast(s, server_t::arm{100ms});
+    otp::sleep(50ms);
+    otp::sys::suspend(s);
+    otp::sleep(1s);
+    otp::cast(s, server_t::quiet{});
+    otp::sleep(1s);
+    otp::sys::resume(s);
+    otp::sleep(1s);
+    EXPECT_TRUE(mailbox_empty()) << "the message was first";
+    otp::cast(s, server_t::arm{100ms});
+    otp::sys::suspend(s);
+    otp::sleep(1s);
+    otp::sys::resume(s);
+    otp::instant resumed = otp::now();
+    EXPECT_EQ(next<happened>().when - resumed, 100ms);
+  });
+}
+
+namespace {
+struct looks_inside {
+  struct ack {};
+  struct wait_for_ack {
+    using reply = bool;
+  };
+  struct see_anything {
+    using reply = bool;
+  };
+  using messages = otp::messages<ack>;
+  bool handle_call(wait_for_ack) {
+    return otp::receive([](ack) { return true; }, otp::after(1s, [] { return false; }));
+  }
+  bool handle_call(see_anything) {
+    return otp::receive([](const otp::message&) { return true; }, otp::after(1s, [] { return false; }));
+  }
+  void handle_info(ack) { ++acks; }
+  int acks = 0;
+};
+}  // namespace
+
+// covers: GS-075
+TEST(gen_server_idle, its_own_timers_are_no_messages_that_a_handler_could_receive) {
+  for_seeds(10, [] {
+    auto s = gen_server::start<looks_inside>({.hibernate_after = 100ms}).value();
+    otp::sleep(50ms);
+    otp::pid asks = otp::spawn([s] { EXPECT_FALSE(otp::call(s, looks_inside::see_anything{})); });
+    otp::sleep(500ms);
+    auto seen = otp::info(s.pid()).value();
+    EXPECT_EQ(seen.message_queue_len, 0U);
+    EXPECT_EQ(seen.messages, strings{});
+    end_of(asks);
+    otp::sleep(200ms);
+    EXPECT_TRUE(hibernates(s)) << "when it is idle again";
+  });
+}
+
+TEST(gen_server_idle, a_handler_may_receive_what_was_sent_to_the_typed_server) {
+  everywhere(10, [] {
+    auto s = gen_server::start<looks_inside>().value();
+    otp::pid asks = otp::spawn([s] { EXPECT_TRUE(otp::call(s, looks_inside::wait_for_ack{})); });
+    otp::sleep(10ms);
+    otp::send(s, looks_inside::ack{});
+    end_of(asks);
+    EXPECT_EQ(otp::sys::get_state(s, [](const looks_inside& l) { return l.acks; }), 0);
+    otp::send(s, looks_inside::ack{});
+    EXPECT_EQ(otp::sys::get_state(s, [](const looks_inside& l) { return l.acks; }), 1);
   });
 }
 

@@ -166,11 +166,12 @@ TEST(process_aliases, explicit_unalias_one_reference_is_monitor_and_alias_and_th
     otp::send(r, 8);
     EXPECT_EQ(waiting<int>(), 8);
 
-    // Of oneself: only the alias.
-    r = otp::monitor(otp::self(), {.alias = otp::alias_mode::explicit_unalias});
-    otp::send(r, 9);
-    EXPECT_EQ(waiting<int>(), 9);
-    EXPECT_TRUE(otp::unalias(r));
+    // Of oneself: a reference, and no alias.
+    for (auto mode : {otp::alias_mode::explicit_unalias, otp::alias_mode::demonitor, otp::alias_mode::reply}) {
+      r = otp::monitor(otp::self(), {.alias = mode});
+      otp::send(r, 9);
+      EXPECT_FALSE(otp::unalias(r));
+    }
     EXPECT_TRUE(mailbox_empty());
   });
 }

@@ -155,6 +155,54 @@ TEST(process_monitors, monitoring_a_dead_process_gives_noproc_at_once) {
   });
 }
 
+// A process is over for all who come after the signal that ends it, however long its end takes: they heard the reason.
+// covers: PROC-072 PROC-063
+TEST(process_monitors, what_follows_the_signal_that_ends_a_process_finds_nobody) {
+  everywhere(30, [] {
+    otp::trap_exit(true);
+    for (const otp::exit_reason& why : {otp::exit_reason("boom"), otp::exit_reason(otp::reason::kill)}) {
+      const otp::exit_reason told = why == otp::reason::kill ? otp::exit_reason(killed) : why;
+      otp::pid target = sleeper();
+      otp::ref before = otp::monitor(target);
+      otp::exit(target, why);
+      otp::ref after = otp::monitor(target);
+      otp::link(target);
+      EXPECT_EQ(reason_of(before), told);
+      EXPECT_EQ(reason_of(after), noproc);
+      auto end = next<otp::exit_signal>();
+      EXPECT_EQ(end.from, target);
+      EXPECT_EQ(end.reason, noproc);
+      target = sleeper();
+      otp::exit(target, why);
+      after = otp::monitor(target);
+      otp::demonitor(after, {.flush = true});
+      otp::link(target);
+      otp::unlink(target);
+      end_of(target);
+      otp::receive([](const otp::exit_signal&) {}, otp::after(0s, [] {}));
+    }
+    EXPECT_TRUE(mailbox_empty());
+  });
+  // Its end takes an hour: the answer comes when it is over, and the name is free.
+  for_seeds(10, [] {
+    struct slow {
+      ~slow() { otp::sleep(1h); }
+    };
+    otp::pid target = otp::spawn([] {
+      otp::register_name("slow to end", otp::self());
+      slow s;
+      otp::sleep(otp::infinity);
+    });
+    otp::testing::settle();
+    otp::exit(target, "boom");
+    otp::testing::settle();
+    otp::instant begin = otp::now();
+    EXPECT_EQ(reason_of(otp::monitor(target)), noproc);
+    EXPECT_GE(otp::now() - begin, 1h);
+    EXPECT_FALSE(otp::whereis("slow to end"));
+  });
+}
+
 // covers: PROC-072 PROC-069
 TEST(process_monitors, a_monitor_that_races_with_the_end_gives_the_real_reason_or_noproc_once) {
   bool real = false;

@@ -136,6 +136,23 @@ TEST(process_timers, cancelling_gives_what_remained_and_the_message_never_comes)
   });
 }
 
+// covers: PROC-111 PROC-112
+TEST(process_timers, on_threads_never_more_remains_than_the_time_it_was_set_to) {
+  EXPECT_EQ(
+      threaded([] {
+        for (int i = 0; i < 50; ++i)
+          for (otp::duration set : {otp::duration(10ms), otp::duration(1s), otp::duration(2s), otp::duration(24h)}) {
+            otp::ref t = otp::send_after(set, otp::self(), i);
+            auto read = otp::read_timer(t), left = otp::cancel_timer(t);
+            ASSERT_TRUE(read && left);
+            EXPECT_LE(*read, set);
+            EXPECT_LE(*left, set);
+            EXPECT_GT(*left, set - 10s);
+          }
+      }),
+      normal);
+}
+
 // covers: PROC-112
 TEST(process_timers, a_cancel_that_races_with_the_expiry_says_what_happened) {
   EXPECT_EQ(threaded([] {
@@ -253,6 +270,26 @@ TEST(process_timers, timers_of_one_process_for_one_target_come_in_the_order_of_t
                 for (int i = 1; i <= 9; ++i) seen.push_back(next<int>());
                 if (!in_time) continue;
                 ASSERT_EQ(seen, (std::vector{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+                ++round;
+              }
+            }),
+            normal);
+}
+
+// A clock that is read from the system's last tick, as is good enough for a timeout, put it behind what was set later.
+// covers: PROC-116
+TEST(process_timers, on_threads_a_long_one_comes_in_its_order_among_short_and_absolute_ones) {
+  EXPECT_EQ(threaded([] {
+              for (int round = 0; round < 3;) {
+                otp::instant begin = otp::now();
+                otp::send_after(1000ms, otp::self(), 1);
+                otp::instant first = otp::now();
+                otp::send_at(begin + 1000ms + 300us, otp::self(), 2);
+                otp::send_after(1000ms - (otp::now() - begin) + 600us, otp::self(), 3);
+                bool in_time = first - begin < 200us && otp::now() - begin < 500ms;
+                std::vector<int> seen{next<int>(), next<int>(), next<int>()};
+                if (!in_time) continue;
+                EXPECT_EQ(seen, (std::vector{1, 2, 3}));
                 ++round;
               }
             }),

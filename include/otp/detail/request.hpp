@@ -50,6 +50,7 @@ struct request_envelope : envelope {
   bool run_expired : 1 = false;
   bool let_go = false;  // asynchronous: its holder has; the caller's own, as a `from` may keep the request alive
   bool traced = false;  // its server is debugged, and wants to see the reply; the server's own
+  bool late = false;    // it came when the end of its server was decided; the server's own
   pid caller;
   std::uint64_t number = 0;  // of the caller's calls: identifies the edge
   std::int64_t deadline = INT64_MAX;

@@ -258,6 +258,8 @@ class server_core : public process_body {
   void stop(ending end);
   void set_idle_timeout(step_result& step);
   void cancel_idle_timeout();
+  void pause_idle_timeout();
+  void restart_idle_times();
   void restart_hibernate_timer();
   void fall_asleep();
   void unhandled(envelope* e, const char* what);
