@@ -8,6 +8,7 @@
 // Source  supervisor's child specifications. Differs: the start function is a C++ function with its arguments inside.
 #pragma once
 #include <otp/detail/reference_count.hpp>
+#include <otp/detail/supervisor_kinds.hpp>
 #include <otp/gen_server.hpp>
 
 #include <tuple>
@@ -244,19 +245,10 @@ concept has_start_link = requires(Args... args) {
 template <class F>
 concept can_be_empty = std::is_pointer_v<F> ||
                        (std::is_class_v<F> && std::is_constructible_v<bool, const F&> && !requires(const F& f) { +f; });
-/// What its static init returns makes a type a supervisor: see supervisor.hpp, dynamic_supervisor.hpp.
-template <class R>
-struct supervisor_init_result {
-  static constexpr bool is = false;
-};
 template <class Module, class... Args>
 result<server<Module>> start_supervisor_module(start_options options, Args&&... args);  // supervisor.hpp
 template <class Machine, class... Args>
 result<server<Machine>> start_machine(start_options options, bool link, Args&&... args);  // gen_statem.hpp
-template <class T, class... Args>
-concept supervisor_module = requires(Args... args) {
-  requires supervisor_init_result<std::decay_t<decltype(T::init(std::move(args)...))>>::is;
-};
 template <class T, class... Args>
 concept plain_server = std::is_constructible_v<T, Args...> || requires(Args... args) { T{std::move(args)...}; } ||
                        has_static_init<T, Args...>;
@@ -284,6 +276,15 @@ result<child_started> start_as(Args... args) {
   }
 }
 
+/// Whether a supervisor is what start_as starts.
+template <class T, class... Args>
+constexpr bool starts_as_supervisor() {
+  if constexpr (has_start_link<T, Args...>)
+    return starts_supervisor<std::decay_t<decltype(T::start_link(std::declval<Args>()...))>>;
+  else
+    return supervisor_module<T, Args...>;
+}
+
 std::string starter_text(std::string_view module, std::size_t arguments);
 
 template <class T, class... Args>
@@ -305,6 +306,8 @@ template <class T, class... Extra, class... Args>
 struct template_starter<T, std::tuple<Extra...>, Args...> final : child_starter {
   static constexpr bool after = startable<T, Args..., Extra...>;
   static constexpr bool before = startable<T, Extra..., Args...>;
+  static constexpr bool supervises = (after && starts_as_supervisor<T, Args..., Extra...>()) ||
+                                     (before && starts_as_supervisor<T, Extra..., Args...>());
   template <class... Given>
   explicit template_starter(Given&&... given) : own(std::forward<Given>(given)...) {}
   result<child_started> start(const extra_arguments& given, extra_side side) const override {
@@ -488,7 +491,7 @@ child_spec default_child(Args&&... args) {
   spec.id(std::string(detail::type_name<T>));
   spec.set_starter(
       detail::starter_pointer(new detail::plain_starter<T, std::decay_t<Args>...>(std::forward<Args>(args)...)));
-  if constexpr (detail::supervisor_module<T, std::decay_t<Args>...>) spec.type(child_type::supervisor);
+  if constexpr (detail::starts_as_supervisor<T, std::decay_t<Args>...>()) spec.type(child_type::supervisor);
   return spec;
 }
 template <class T, class... Args>
@@ -496,7 +499,8 @@ template <class T, class... Args>
 detail::child_problem<T, Args...> default_child(Args&&...);
 
 /// The spec of a `T`: what `T::child_spec(args...)` says if there is one, else one that starts it by
-/// `T::start_link(args...)` if there is one, else as a supervisor or gen_server.
+/// `T::start_link(args...)` if there is one, else as the supervisor, state machine or gen_server that T is. It is of
+/// the type supervisor if T's init or what start_link returns says that one is started: `result<server<supervisor>>`.
 template <class T, class... Args>
   requires detail::has_child_spec<T, Args...> || detail::makes_child<T, Args...>
 child_spec child(Args&&... args) {
@@ -519,6 +523,7 @@ child_spec child_template(Args&&... args) {
   } else {
     spec.id(std::string(detail::type_name<T>));
     spec.set_starter(detail::starter_pointer(new starter(std::forward<Args>(args)...)));
+    if constexpr (starter::supervises) spec.type(child_type::supervisor);
   }
   return spec;
 }

@@ -2,22 +2,21 @@
 //
 // Shape   a request to the server's own loop, in the order of its mailbox, served also while it is suspended: by every
 //         gen_server, gen_statem, supervisor, agent and registry, and by plain processes that receive through a
-//         special_process. Functions and hooks are moved to the server and run there.
+//         special_process. Functions and hooks are moved to the server and run there. A typed address gives the state
+//         itself; a pid, a plain name, and whatever names a supervisor or registry give it as text.
 // Units   waits are otp::duration; the default is otp::call_timeout (5 s). A log keeps 10 events unless told otherwise.
 // Errors  as call(): exits the caller with {cause, call}. The cause is timeout for a process that serves no such
 //         requests, bad_server_type for one of another type than said, callback_failed if code of the server's failed.
 // Source  Erlang's sys. Differs: the state and messages that hooks see are typed; a hook keeps its own state in itself.
 #pragma once
+#include <otp/detail/supervisor_kinds.hpp>
 #include <otp/gen_server.hpp>
 #include <otp/mfa.hpp>
 #include <otp/receive.hpp>
 
 namespace otp {
 
-struct supervisor;
-struct dynamic_supervisor;
-struct partition_supervisor;
-struct task_supervisor;
+class supervisor_ref;
 
 // What the compiler names in its first error when a function does not fit the state that it is for.
 template <class State, class F>
@@ -28,12 +27,15 @@ template <class State>
 struct state_needs_copy;  // get_state copies the state: make it copyable, or give get_state a function that reads
 template <class State>
 struct state_needs_assignment;  // replace_state assigns the state: give it a move assignment
+template <class Server>
+struct has_no_state_of_its_own;  // of a supervisor or registry there is text only: get_state(who)
 template <class F>
-struct not_a_debug_hook;  // a hook is bool(const sys::debug_event&), true to go on, or returns nothing
+struct not_a_debug_hook;  // a hook is bool(const sys::debug_event&), true to go on, or returns nothing; one that is
+                          // given at the start can be copied
 
 namespace sys {
 
-/// Whom a request is for: a pid, a local name, a typed reference or name.
+/// Whom a request is for: a pid, a name of any kind, a typed or a supervisor's reference.
 class target {
  public:
   target(otp::pid process);
@@ -44,6 +46,10 @@ class target {
   target(const Address& who)
       : process_(otp::detail::address_of<Address>::find(who).value_or(otp::pid())),
         text_(otp::detail::address_of<Address>::text(who)) {}
+  template <std::same_as<server_name> Name>
+  target(const Name& name) : process_(name.whereis().value_or(otp::pid())), text_(name.to_string()) {}
+  template <std::same_as<supervisor_ref> Reference>
+  target(const Reference& who) : process_(who.find().value_or(otp::pid())), text_(who.to_string()) {}
 
   otp::pid process() const noexcept { return process_; }
   const std::string& to_string() const noexcept { return text_; }
@@ -74,20 +80,14 @@ struct inspected {
 template <class Server>
 using inspected_state = typename inspected<Server>::state;
 
-/// Supervisors have no state of a user's: get_state gives text.
+/// Supervisors and registries have no state of a user's: get_state gives text.
 template <class Server>
-inline constexpr bool has_own_state = true;
-template <>
-inline constexpr bool has_own_state<supervisor> = false;
-template <>
-inline constexpr bool has_own_state<dynamic_supervisor> = false;
-template <>
-inline constexpr bool has_own_state<partition_supervisor> = false;
-template <>
-inline constexpr bool has_own_state<task_supervisor> = false;
+inline constexpr bool has_own_state = !is_supervisor<Server>;
 template <class Address>
 concept inspectable =
     server_address<Address> && std::is_class_v<server_at<Address>> && has_own_state<server_at<Address>>;
+template <class Address>
+concept supervisor_address = server_address<Address> && is_supervisor<server_at<Address>>;
 
 template <class F, class State>
 concept state_reader = std::invocable<F&, const State&> && !std::is_void_v<std::invoke_result_t<F&, const State&>>;
@@ -177,6 +177,9 @@ template <otp::detail::inspectable Address, class F>
            !otp::detail::state_reader<std::decay_t<F>, otp::detail::inspected_state<otp::detail::server_at<Address>>>)
 not_a_state_reader<otp::detail::inspected_state<otp::detail::server_at<Address>>, std::decay_t<F>> get_state(
     const Address&, F&&, duration = call_timeout);
+template <otp::detail::supervisor_address Address, class F>
+  requires(!std::convertible_to<F, duration>)
+has_no_state_of_its_own<otp::detail::server_at<Address>> get_state(const Address&, F&&, duration = call_timeout);
 
 /// Makes `change(state)` the state, in the server, and returns it (nothing, where it cannot be copied). What the
 /// function throws leaves the state as it was, and arrives here as `callback_failed`.
@@ -200,6 +203,8 @@ template <otp::detail::inspectable Address, class F>
            !std::is_move_assignable_v<otp::detail::inspected_state<otp::detail::server_at<Address>>>)
 state_needs_assignment<otp::detail::inspected_state<otp::detail::server_at<Address>>> replace_state(
     const Address&, F&&, duration = call_timeout);
+template <otp::detail::supervisor_address Address, class F>
+has_no_state_of_its_own<otp::detail::server_at<Address>> replace_state(const Address&, F&&, duration = call_timeout);
 
 // ---- holding and ending ------------------------------------------------------------------------------------------
 
@@ -286,8 +291,21 @@ struct typed_debug_hook final : debug_hook {
   }
   F function;
 };
+/// A hook for every process that starts with it.
+struct hook_maker {
+  virtual ~hook_maker() = default;
+  virtual std::unique_ptr<debug_hook> make() const = 0;
+};
+template <class F>
+struct typed_hook_maker final : hook_maker {
+  template <class G>
+  explicit typed_hook_maker(G&& f) : function(std::forward<G>(f)) {}
+  std::unique_ptr<debug_hook> make() const override { return std::make_unique<typed_debug_hook<F>>(function); }
+  F function;
+};
 bool install_hook(const sys::target& who, std::string id, std::unique_ptr<debug_hook> hook, duration timeout);
 void trace_into(const sys::target& who, std::unique_ptr<debug_hook> hook, duration timeout);
+[[noreturn]] void refuse_log_size(const std::string& given);
 
 }  // namespace detail
 
@@ -313,7 +331,8 @@ void log(const target& who, bool on, duration timeout = call_timeout);
 /// The same with a size of its own, from 1 to a million.
 void log(const target& who, std::size_t events, duration timeout = call_timeout);
 inline void log(const target& who, int events, duration timeout = call_timeout) {
-  log(who, static_cast<std::size_t>(events < 0 ? 0 : events), timeout);
+  if (events < 0) otp::detail::refuse_log_size(otp::detail::integer_text(events));
+  log(who, static_cast<std::size_t>(events), timeout);
 }
 /// Oldest first; none if it is off.
 std::vector<std::string> get_log(const target& who, duration timeout = call_timeout);
@@ -341,6 +360,15 @@ bool install(const target& who, std::string id, F&& hook, duration timeout = cal
 template <class F>
   requires(!otp::detail::hook_function<std::decay_t<F>>)
 not_a_debug_hook<std::decay_t<F>> install(const target&, std::string, F&&, duration = call_timeout);
+/// The same from the start, for start_options::debug: `{.debug = {sys::install(id, hook)}}`. The hook is copied.
+template <class F>
+  requires otp::detail::hook_function<std::decay_t<F>> && std::copy_constructible<std::decay_t<F>>
+debug_option install(std::string id, F&& hook) {
+  return {std::move(id), std::make_shared<const otp::detail::typed_hook_maker<std::decay_t<F>>>(std::forward<F>(hook))};
+}
+template <class F>
+  requires(!(otp::detail::hook_function<std::decay_t<F>> && std::copy_constructible<std::decay_t<F>>))
+not_a_debug_hook<std::decay_t<F>> install(std::string, F&&);
 /// False if there is none of this id.
 bool remove(const target& who, std::string id, duration timeout = call_timeout);
 /// Switches off and removes all of the above.
@@ -355,7 +383,7 @@ namespace detail {
 /// The untyped half of special_process.
 class special_core {
  public:
-  special_core(const server_type& type, void* state, std::string (*text)(const void*), std::vector<std::string> debug);
+  special_core(const server_type& type, void* state, std::string (*text)(const void*), std::vector<debug_option> debug);
   ~special_core();
   special_core(const special_core&) = delete;
   special_core& operator=(const special_core&) = delete;
@@ -381,7 +409,7 @@ template <class State>
 class special_process {
  public:
   /// `state` is what get_state() and replace_state() of an otp::server<State> work on. `debug` as in start_options.
-  explicit special_process(State& state, std::vector<std::string> debug = {})
+  explicit special_process(State& state, std::vector<debug_option> debug = {})
       : core_(
             otp::detail::server_type_of<State>(), &state,
             [](const void* s) { return otp::detail::text_of(*static_cast<const State*>(s)); }, std::move(debug)) {}

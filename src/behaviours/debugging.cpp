@@ -176,7 +176,13 @@ std::unique_ptr<debug_hook> debugging::remove(const std::string& id) {
   return gone;
 }
 
-bool debugging::option(const std::string& text) {
+bool debugging::option(const debug_option& given) {
+  const std::string& text = given.text();
+  if (given.hook()) {
+    bool done = false;
+    guard([&] { done = install(text, given.hook()->make()); });  // the hook is user code, and so is its copy
+    return done;
+  }
   constexpr std::string_view sized_log = "log=", to_file = "log_to_file=";
   if (text == "trace") {
     trace(true);
@@ -208,14 +214,16 @@ std::vector<std::string> debugging::settings() const {
   return all;
 }
 
-void report_bad_debug_option(const std::string& option) {
+void report_bad_debug_option(const debug_option& option) {
   report(
       {.what = "bad_debug_option",
        .severity = severity::warning,
        .process = self(),
        .name = describe(self()),
-       .fields = {{"option", option},
-                  {"accepted", "trace, log, log=20, log_to_file=/path (of a file that can be opened), statistics"}}});
+       .fields = {{"option", option.to_string()},
+                  {"accepted",
+                   "trace, log, log=20, log_to_file=/path (of a file that can be opened), statistics, and hooks with "
+                   "ids of their own, which can be copied"}}});
 }
 
 std::uint64_t reductions_of_caller() noexcept {

@@ -30,8 +30,8 @@ class debugging {
   void stop_statistics() noexcept { statistics_.reset(); }
   bool install(std::string id, std::unique_ptr<debug_hook> hook);
   std::unique_ptr<debug_hook> remove(const std::string& id);
-  /// One of start_options::debug. False: it is none.
-  bool option(const std::string& text);
+  /// One of start_options::debug. False: it is none, or cannot be done.
+  bool option(const debug_option& given);
 
   std::vector<std::string> log() const { return {log_.begin(), log_.end()}; }
   std::optional<sys::server_statistics> statistics() const;
@@ -58,7 +58,7 @@ class debugging {
 };
 
 /// A start option that is none.
-void report_bad_debug_option(const std::string& option);
+void report_bad_debug_option(const debug_option& option);
 /// The reductions of the calling process.
 std::uint64_t reductions_of_caller() noexcept;
 

@@ -152,7 +152,7 @@ void server_core::begin(init_step&& done) {
 void server_core::start_debugging() {
   if (rare_->debug_options.empty()) return;
   auto debug = std::make_unique<debugging>();
-  for (const std::string& option : rare_->debug_options)
+  for (const debug_option& option : rare_->debug_options)
     if (!debug->option(option)) report_bad_debug_option(option);
   rare_->debug_options = {};
   if (debug->on()) rare_->debug = std::move(debug);

@@ -36,8 +36,8 @@ struct server_core::rare {
   otp::pid self;
   server_name name;
   duration hibernate_after = infinity;
-  std::vector<std::string> debug_options;  // until it has started
-  std::unique_ptr<debugging> debug;        // while something is switched on
+  std::vector<debug_option> debug_options;  // until it has started
+  std::unique_ptr<debugging> debug;         // while something is switched on
   ref idle_timer;
   std::uint64_t idle_number = 0;  // of the idle timeout that counts; 0: none
   std::uint64_t idle_last = 0;

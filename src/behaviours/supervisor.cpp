@@ -37,8 +37,11 @@ supervisor_request::supervisor_request(supervisor_op what)
 }
 
 supervisor_reply ask(const supervisor_ref& who, const char* function, std::unique_ptr<supervisor_request> request) {
+  const child_id about = request->op == supervisor_op::start_child ? request->spec.id() : request->id;
   auto failed = [&](exit_reason cause) {
-    return exited(call_failure(std::move(cause), function, who.to_string(), request_record.name, infinity));
+    return exited(call_failure(std::move(cause), function, who.to_string(),
+                               about.empty() ? std::string(request_record.name) : "child " + about.to_string(),
+                               infinity));
   };
   auto target = who.find();
   if (!target) throw failed(reason::noproc);

@@ -139,8 +139,8 @@ class supervisor_core final : public process_body {
   supervisor_identity identity_;
   std::atomic<child_record*> starting_{nullptr};  // whose start function runs; read by others
   bool suspended_ = false;
-  std::vector<std::string> debug_options_;  // until it has started
-  std::unique_ptr<debugging> debug_;        // while sys has something switched on
+  std::vector<debug_option> debug_options_;  // until it has started
+  std::unique_ptr<debugging> debug_;         // while sys has something switched on
   bool told_to_end_ = false;   // by an exit signal that is still in the mailbox: nothing is started any more
   bool told_to_stop_ = false;  // by a stop signal: a start has its shutdown time, and no more
 

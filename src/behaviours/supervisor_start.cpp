@@ -60,7 +60,7 @@ bool supervisor_core::start() {
   }
   window_ = restart_window(plan_.max_restarts + planted(bug::intensity_off_by_one), plan_.max_seconds);
   children_.emplace(!by_process());
-  for (const std::string& option : std::exchange(debug_options_, {})) {
+  for (const debug_option& option : std::exchange(debug_options_, {})) {
     if (!debug_) debug_ = std::make_unique<debugging>();
     if (!debug_->option(option)) report_bad_debug_option(option);
   }

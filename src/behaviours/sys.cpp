@@ -55,6 +55,11 @@ void trace_into(const sys::target& who, std::unique_ptr<debug_hook> hook, durati
   ask(who, "sys.trace", std::move(r), timeout);
 }
 
+void refuse_log_size(const std::string& given) {
+  throw bad_argument("sys.log: " + given + " events; give 1 to " + unsigned_text(debugging::log_max) +
+                     ", or false to switch the log off");
+}
+
 // ---- plain processes ---------------------------------------------------------------------------------------------
 
 struct special_core::part final : system_subject {
@@ -87,10 +92,10 @@ struct special_core::part final : system_subject {
 };
 
 special_core::special_core(const server_type& type, void* state, std::string (*text)(const void*),
-                           std::vector<std::string> debug)
+                           std::vector<debug_option> debug)
     : part_(std::make_unique<part>(type, state, text)) {
   if (!self()) throw bad_argument("special_process: only a process can be one; make it inside of the process");
-  for (const std::string& option : debug) {
+  for (const debug_option& option : debug) {
     if (!part_->watched) part_->watched = std::make_unique<debugging>();
     if (!part_->watched->option(option)) report_bad_debug_option(option);
   }
@@ -180,9 +185,7 @@ void close_log_file(const target& who, duration timeout) {
 }
 void log(const target& who, bool on, duration timeout) { ask_switch(who, "sys.log", system_op::log, on, timeout); }
 void log(const target& who, std::size_t events, duration timeout) {
-  if (events == 0 || events > debugging::log_max)
-    throw bad_argument("sys.log: " + unsigned_text(events) + " events; give 1 to " + unsigned_text(debugging::log_max) +
-                       ", or false to switch the log off");
+  if (events == 0 || events > debugging::log_max) refuse_log_size(unsigned_text(events));
   auto r = std::make_unique<system_request>(system_op::log);
   r->on = true;
   r->number = events;

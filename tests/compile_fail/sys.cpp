@@ -1,6 +1,7 @@
 // Functions that do not fit the state of the server they are sent to.
 #include <otp/agent.hpp>
 #include <otp/gen_statem.hpp>
+#include <otp/registry.hpp>
 #include <otp/supervisor.hpp>
 #include <otp/sys.hpp>
 
@@ -17,7 +18,18 @@ struct fixed {  // cannot be assigned
   const int number = 1;
 };
 
+struct tree {
+  static otp::supervisor_spec init(int) { return {}; }
+};
+struct noted {  // is moved only
+  void operator()(const otp::sys::debug_event&) {}
+  std::unique_ptr<int> content;
+};
+
 constexpr otp::name<cart> shop{"shop"};
+constexpr otp::name<otp::supervisor> top{"top"};
+constexpr otp::name<tree> inner{"inner"};
+constexpr otp::name<otp::registry> names{"names"};
 constexpr otp::name<once> single{"single"};
 constexpr otp::name<fixed> constant{"constant"};
 constexpr otp::name<otp::agent<cart>> box{"box"};
@@ -47,6 +59,14 @@ void reading() {
   otp::sys::get_state(shop, &cart::items);
   otp::sys::get_state(box, reads, otp::infinity);
 }
+void of_supervisors() {
+  otp::sys::get_state(top, reads);       // error: has_no_state_of_its_own<otp::supervisor>
+  otp::sys::get_state(inner, reads);     // error: has_no_state_of_its_own<tree>
+  otp::sys::replace_state(names, made);  // error: has_no_state_of_its_own<otp::registry>
+  otp::sys::get_state(top);
+  otp::sys::get_state(inner, otp::infinity);
+  otp::sys::get_state(names);
+}
 void replacing() {
   otp::sys::replace_state(shop, other_made);       // error: not_a_state_change<cart
   otp::sys::replace_state(shop, clear_other);      // error: not_a_state_change<cart
@@ -58,4 +78,7 @@ void replacing() {
 void hooks(otp::pid process) {
   otp::sys::install(process, "id", sees_int);  // error: not_a_debug_hook<
   otp::sys::install(process, "id", sees);
+  otp::sys::install("id", sees_int);  // error: not_a_debug_hook<
+  otp::sys::install("id", noted());   // error: not_a_debug_hook<noted>
+  otp::sys::install("id", sees);
 }

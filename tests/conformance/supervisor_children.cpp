@@ -380,6 +380,27 @@ TEST(supervisor_children, every_request_to_a_supervisor_that_is_not_there_exits_
   });
 }
 
+// Which child it was about did not stand in the reason.
+// covers: SUP-090
+TEST(supervisor_children, the_reason_of_a_failed_request_names_the_child) {
+  supervised(1, [] {
+    auto why = [](auto request) -> std::string {
+      try {
+        static_cast<void>(request());
+      } catch (const otp::exited& e) {
+        return e.reason().to_string();
+      }
+      return "nothing";
+    };
+    EXPECT_EQ(why([] { return otp::supervisor::start_child("nobody", otp::child_function("c", resting)); }),
+              "{noproc, start_child(\"nobody\", child \"c\", infinity)}");
+    EXPECT_EQ(why([] { return otp::supervisor::terminate_child("nobody", otp::child_id("c", 1)); }),
+              "{noproc, terminate_child(\"nobody\", child {\"c\", 1}, infinity)}");
+    EXPECT_EQ(why([] { return otp::supervisor::which_children("nobody"); }),
+              "{noproc, which_children(\"nobody\", supervisor request, infinity)}");
+  });
+}
+
 // covers: SUP-090
 TEST(supervisor_children, requests_wait_without_limit) {
   supervised(5, [] {

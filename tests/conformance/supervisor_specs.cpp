@@ -1,6 +1,8 @@
 // Flags and child specifications: defaults, what is refused and how, and what types say of themselves.
 #include "conformance/supervisor_support.hpp"
 
+#include <otp/task_supervisor.hpp>
+
 using namespace conformance;
 
 namespace {
@@ -290,6 +292,49 @@ TEST(supervisor_specs, a_supervisor_module_is_a_child_of_type_supervisor_under_i
     EXPECT_EQ(otp::supervisor::count_children(sup).supervisors, 4U);
     EXPECT_EQ(otp::supervisor::count_children(process_of(sup, "another")).active, 3U);
     EXPECT_EQ(otp::supervisor::count_children(process_of(sup, "inner")).active, 0U);
+  });
+}
+
+namespace {
+struct started_tree {
+  static otp::result<otp::server<otp::supervisor>> start_link() {
+    return otp::supervisor::start_link({.strategy = otp::one_for_one});
+  }
+};
+struct started_pool {
+  static auto start_link(otp::start_options options) { return otp::dynamic_supervisor::start_link({}, options); }
+};
+struct started_module {
+  static otp::supervisor_init init(int, const std::string&) {
+    return otp::supervisor_spec{.strategy = otp::one_for_one};
+  }
+  static auto start_link(int n) { return otp::supervisor::start_link<started_module>({}, n, "text"); }
+};
+struct started_tasks {
+  static otp::server<otp::task_supervisor> start_link() { return otp::task_supervisor::start_link().value(); }
+};
+struct started_server {
+  static auto start_link() { return otp::gen_server::start_link<started_server>(); }
+};
+}  // namespace
+
+// A tree that its module starts itself was taken for a worker, and killed after five seconds.
+// covers: SUP-026
+TEST(supervisor_specs, what_a_start_link_returns_says_whether_the_child_is_a_supervisor) {
+  supervised(5, [] {
+    std::vector<otp::child_spec> trees{otp::child<started_tree>(), otp::child<started_pool>(otp::start_options{}),
+                                       otp::child<started_module>(1), otp::child<started_tasks>(),
+                                       otp::child_template<started_module, int>().id("template")};
+    for (const otp::child_spec& spec : trees) {
+      EXPECT_EQ(spec.type(), otp::child_type::supervisor) << spec.to_string();
+      EXPECT_TRUE(spec.shutdown().is_infinity());
+    }
+    trees.pop_back();
+    EXPECT_EQ(otp::child<started_server>().type(), otp::child_type::worker);
+    EXPECT_EQ(otp::child<started_server>().shutdown(), otp::shutdown_time(5s));
+    EXPECT_EQ(otp::child<started_tree>().type(otp::child_type::worker).shutdown(), otp::shutdown_time(5s));
+    auto sup = otp::supervisor::start_link({.strategy = otp::one_for_one, .children = trees}).value();
+    EXPECT_EQ(otp::supervisor::count_children(sup).supervisors, 4U);
   });
 }
 

@@ -41,6 +41,13 @@ struct owner {
   std::unique_ptr<int> number = std::make_unique<int>(5);
 };
 
+struct tree {
+  static otp::supervisor_spec init(int, int) { return {.strategy = otp::one_for_one}; }
+};
+struct pool {
+  static otp::dynamic_supervisor_spec init() { return {}; }
+};
+
 // covers: SYS-001
 TEST(sys_state, the_state_of_a_server_by_reference_name_or_pid_running_or_suspended) {
   everywhere(5, [] {
@@ -67,6 +74,35 @@ TEST(sys_state, the_state_of_a_server_by_reference_name_or_pid_running_or_suspen
     EXPECT_NE(sys::get_state(s).find("children: 0"), std::string::npos);
     auto t = otp::task_supervisor::start_link().value();
     EXPECT_NE(sys::get_state(t).find("children: 0"), std::string::npos);
+  });
+}
+
+// A typed address of a supervisor's module or of a registry asked for a state of that type, which nobody has.
+// covers: SYS-001
+TEST(sys_state, of_a_supervisor_or_registry_there_is_the_text_whatever_it_is_addressed_by) {
+  static constexpr otp::unique_registry<std::string> registry{"the registry"};
+  everywhere(3, [] {
+    otp::supervisor_spec none{.strategy = otp::one_for_one};
+    auto same = [](const auto& typed, otp::pid process) {
+      std::string text = sys::get_state(typed);
+      EXPECT_EQ(text, sys::get_state(process));
+      EXPECT_EQ(sys::get_state(otp::supervisor_ref(typed)), text);
+    };
+    auto m = otp::supervisor::start_link<tree>({}, 1, 2).value();
+    static_assert(std::is_same_v<decltype(m), otp::server<tree>>);
+    same(m, m.pid());
+    auto p = otp::dynamic_supervisor::start_link<pool>().value();
+    same(p, p.pid());
+    auto r = otp::registry::start_link(registry).value();
+    same(r, r.pid());
+    auto n = otp::supervisor::start_link(none, {.name = "by name"}).value();
+    otp::server_name name("by name");
+    EXPECT_EQ(sys::get_state(name), sys::get_state(n.pid()));
+    sys::suspend(otp::supervisor_ref("by name"));
+    EXPECT_TRUE(sys::get_status(name).suspended);
+    sys::resume(name);
+    EXPECT_EQ(cause_that([] { sys::get_state(otp::server_name()); }), noproc);
+    EXPECT_EQ(cause_that([] { sys::get_state(otp::supervisor_ref("nobody")); }), noproc);
   });
 }
 

@@ -15,6 +15,7 @@
 #include <otp/event.hpp>
 #include <otp/server_name.hpp>
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -25,14 +26,34 @@ struct timeout {
   friend bool operator==(timeout, timeout) = default;
 };
 
+namespace detail {
+struct hook_maker;  // sys.hpp
+}
+
+/// What sys can switch on when a process starts: "trace", "log", "log=20", "log_to_file=/path", "statistics", or a
+/// hook, otp::sys::install(id, hook), of which each process that starts has a copy.
+class debug_option {
+ public:
+  template <std::convertible_to<std::string_view> Text>
+  debug_option(const Text& text) : text_(std::string_view(text)) {}
+  debug_option(std::string id, std::shared_ptr<const detail::hook_maker> hook)
+      : text_(std::move(id)), hook_(std::move(hook)) {}
+
+  const std::string& text() const noexcept { return text_; }  ///< of a hook its id
+  const std::shared_ptr<const detail::hook_maker>& hook() const noexcept { return hook_; }
+  std::string to_string() const { return hook_ ? "hook=" + text_ : text_; }
+
+ private:
+  std::string text_;
+  std::shared_ptr<const detail::hook_maker> hook_;
+};
+
 struct start_options {
   server_name name{};
   duration timeout = infinity;          ///< for init; past it the server is killed and the start fails with `timeout`
   duration hibernate_after = infinity;  ///< idle this long, the server gives back what it can do without
   spawn_options spawn{};  ///< priority, stack_size, mailbox, trap_exit, label; link and monitor are the start form's
-  /// What sys can switch on: "trace", "log", "log=20", "log_to_file=/path", "statistics"; others are reported and
-  /// ignored.
-  std::vector<std::string> debug{};
+  std::vector<debug_option> debug{};  ///< what is none, or cannot be done, is reported and ignored
 };
 
 /// What a status query or a report shows of a server; `format_status` may rewrite it.
