@@ -1,8 +1,7 @@
 // Reports: what the runtime and the behaviours have to say, as structured events through one listener.
 //
 // Shape   whoever has something to report builds an event; the runtime hands it to its listener on the reporting
-// thread.
-//         A listener must not wait; if it throws it is removed, that is reported, and stderr takes its place.
+//         thread. A listener must not wait; if it throws it is removed, that is reported, and stderr takes its place.
 // Units   at most `events_per_second` of one kind reach the listener; the next one says how many were left out.
 // Source  OTP's logger reports: crash, error, supervisor and progress reports.
 #pragma once

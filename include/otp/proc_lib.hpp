@@ -1,8 +1,7 @@
 // Starting plain processes synchronously: the starter waits until the new process says that it is ready.
 //
 // Shape   the function runs in the new process and calls init_ack(value) or init_fail(reason); what it does before is
-// its
-//         init. Ending without either is a failed start with its exit reason.
+//         its init. Ending without either is a failed start with its exit reason.
 // Errors  as gen_server's start functions.
 // Source  proc_lib:start_link/3 and init_ack/1.
 #pragma once

@@ -1,8 +1,7 @@
 // The runtime: workers, processes and clocks as one object, and `otp::run`, the front door.
 //
 // Shape   run() starts a runtime, runs a function as its first process, and stops everything in order when that
-// function
-//         returns or a SIGTERM or SIGINT arrives. A program may also own `runtime` objects, several at once.
+//         function returns or a SIGTERM or SIGINT arrives. A program may also own `runtime` objects, several at once.
 // Units   sizes in bytes, times as otp::duration. stop() has one budget for the whole tree.
 // Errors  bad_argument for nonsense options; start() throws std::system_error if threads cannot be had.
 #pragma once

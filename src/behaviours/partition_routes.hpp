@@ -2,8 +2,7 @@
 //
 // Rules
 // 1. The supervisor writes, in its own process; anyone reads. `count` is what keys are spread over; a slot is 0 while
-// its
-//    partition has no process.
+//    its partition has no process.
 // 2. The runtime keeps a table of all of them, by supervisor; its lock covers the table only.
 #pragma once
 #include "base/flat_table.hpp"

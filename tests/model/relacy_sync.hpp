@@ -1,8 +1,7 @@
 // Puts the model checker Relacy under the lock-free pieces of src/runtime, and runs a model with its order mutants.
 //
 // Shape   a model is an rl::test_suite whose threads use inbox<node, model::sync, orders> and the like, where `orders`
-// has
-//         the production orders as variables. check() runs it in every interleaving (or within a bound), then at
+//         has the production orders as variables. check() runs it in every interleaving (or within a bound), then at
 //         random. mutant() weakens one of the variables, runs the models again, and wants one of them to fail; misuse()
 //         does so for a broken rule. Include this file first: Relacy redefines words that standard headers need.
 // Source  What Relacy (0.0+git20191025) sees, and what we add:

@@ -1,8 +1,7 @@
 // What behaviours are built on: a process that is driven message by message, and its synchronous start.
 //
 // Shape   a body is owned by its process and called by the worker that runs it, one call at a time, on whatever stack
-// the
-//         worker has at hand; any call may wait. Nothing here is for users of gen_server and its kin.
+//         the worker has at hand; any call may wait. Nothing here is for users of gen_server and its kin.
 // Source  Erlang's proc_lib.
 #pragma once
 #include <otp/detail/request.hpp>
