@@ -30,6 +30,9 @@ struct not_a_change;  // update and cast take void(State&), which changes the st
 template <class State, class F>
 struct not_a_reader_and_change;  // get_and_update takes Result(State&), which changes the state, or
                                  // std::pair<Result, State>(const State&)
+template <class State, class F>
+struct updates_nothing;  // the function of get_and_update gets the state as const, or a copy of it, and returns no
+                         // std::pair<Result, State>: take State& and change it, return the pair, or use get
 template <class State>
 struct snapshot_needs_copy;  // a snapshot is a copy of the state: give `State` a copy constructor
 template <class State>
@@ -60,7 +63,7 @@ concept agent_change = changes_in_place<F, State> || makes_state<F, State>;
 template <class R, class State>
 inline constexpr bool is_reply_and_state = false;
 template <class R, class S, class State>
-inline constexpr bool is_reply_and_state<std::pair<R, S>, State> = std::is_same_v<S, State>;
+inline constexpr bool is_reply_and_state<std::pair<R, S>, State> = std::is_convertible_v<S, State>;
 /// {Reply, NewState}, from a function that cannot change the state that it is given.
 template <class F, class State>
 constexpr bool returns_both() {
@@ -69,8 +72,52 @@ constexpr bool returns_both() {
   else
     return false;
 }
+/// The parameter of a function that has one and is no template.
+template <class F>
+struct only_parameter {
+  using type = void;
+};
+template <class R, class A>
+struct only_parameter<R (*)(A)> {
+  using type = A;
+};
+template <class R, class A>
+struct only_parameter<R (*)(A) noexcept> : only_parameter<R (*)(A)> {};
+template <class R, class C>
+struct only_parameter<R (C::*)() const> {
+  using type = const C&;
+};
+template <class R, class C, class A>
+struct only_parameter<R (C::*)(A)> : only_parameter<R (*)(A)> {};
+template <class R, class C, class A>
+struct only_parameter<R (C::*)(A) const> : only_parameter<R (*)(A)> {};
+template <class R, class C, class A>
+struct only_parameter<R (C::*)(A) noexcept> : only_parameter<R (*)(A)> {};
+template <class R, class C, class A>
+struct only_parameter<R (C::*)(A) const noexcept> : only_parameter<R (*)(A)> {};
+template <class F>
+  requires requires { &F::operator(); }
+struct only_parameter<F> : only_parameter<decltype(&F::operator())> {};
+/// It cannot change the state that it is given; one that calls itself with `auto&` could.
 template <class F, class State>
-concept agent_reader_and_change = std::invocable<F&, State&> && !std::is_void_v<std::invoke_result_t<F&, State&>>;
+constexpr bool gets_const_or_copy() {
+  using parameter = typename only_parameter<F>::type;
+  return std::is_same_v<parameter, const State&> || std::is_same_v<parameter, State>;
+}
+
+template <class F, class State>
+concept agent_reader_and_change = std::invocable<F&, State&> && !std::is_void_v<std::invoke_result_t<F&, State&>> &&
+                                  (returns_both<F, State>() || !gets_const_or_copy<F, State>());
+template <class F, class State>
+constexpr auto judge_get_and_update() {
+  if constexpr (std::invocable<F&, State&>)
+    if constexpr (!std::is_void_v<std::invoke_result_t<F&, State&>>)
+      return std::type_identity<updates_nothing<State, F>>();
+    else
+      return std::type_identity<not_a_reader_and_change<State, F>>();
+  else
+    return std::type_identity<not_a_reader_and_change<State, F>>();
+}
 
 template <class F, class State>
 constexpr auto get_and_update_reply() {
@@ -178,7 +225,7 @@ class agent {
   typename detail::agent_get_and_update<State, F>::reply handle_call(detail::agent_get_and_update<State, F>&& asked) {
     if constexpr (detail::returns_both<F, State>()) {
       auto both = detail::invoke_with(asked.function, std::as_const(state_));
-      state_ = std::move(both.second);
+      state_ = static_cast<State>(std::move(both.second));
       publish();
       return std::move(both.first);
     } else {
@@ -248,7 +295,7 @@ void update(const Address& who, F&& change, duration timeout = call_timeout) {
   call(who, detail::agent_update<detail::state_at<Address>, std::decay_t<F>>{std::forward<F>(change)}, timeout);
 }
 /// Both in one step: runs `change(state)` in the agent and moves what it returns back. A function of the const state
-/// returns the answer and the new state, as a pair.
+/// returns the answer and the new state, as a pair; what is convertible to the state will do.
 template <detail::agent_address Address, class F>
   requires detail::agent_reader_and_change<std::decay_t<F>, detail::state_at<Address>>
 auto get_and_update(const Address& who, F&& change, duration timeout = call_timeout) {
@@ -265,8 +312,8 @@ template <detail::agent_address Address, class F>
 not_a_change<detail::state_at<Address>, std::decay_t<F>> update(const Address&, F&&, duration = call_timeout);
 template <detail::agent_address Address, class F>
   requires(!detail::agent_reader_and_change<std::decay_t<F>, detail::state_at<Address>>)
-not_a_reader_and_change<detail::state_at<Address>, std::decay_t<F>> get_and_update(const Address&, F&&,
-                                                                                   duration = call_timeout);
+typename decltype(detail::judge_get_and_update<std::decay_t<F>, detail::state_at<Address>>())::type get_and_update(
+    const Address&, F&&, duration = call_timeout);
 template <class Address, class F>
   requires(!detail::agent_address<Address>)
 not_an_agent<Address> get(const Address&, F&&, duration = call_timeout);

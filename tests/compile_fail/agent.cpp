@@ -21,6 +21,10 @@ inline constexpr auto text = [](settings&) { return "text"; };
 inline constexpr auto takes_int = [](int) {};
 inline constexpr auto nothing = [](settings&) {};
 inline constexpr auto change = [](settings& s) { return s; };
+inline constexpr auto reads = [](const settings& s) { return s.retries; };
+inline constexpr auto reads_copy = [](settings s) noexcept { return s.retries; };
+inline constexpr auto wrong_pair = [](const settings& s) { return std::pair(s.retries, "no settings"); };
+int reads_plainly(const settings& s) { return s.retries; }
 inline constexpr auto settings_of = [](int) { return settings{}; };
 inline constexpr auto no_settings = [] { return "text"; };
 inline constexpr auto null = [] { return nullptr; };
@@ -36,13 +40,17 @@ void readers(otp::pid process) {
   otp::get(config, &settings::retries);
 }
 void changes(otp::pid process) {
-  otp::update(config, text);             // error: not_a_change<settings
-  otp::update(config, takes_int);        // error: not_a_change<settings
-  otp::update(process, nothing);         // error: not_an_agent<otp::pid>
-  otp::get_and_update(config, nothing);  // error: not_a_reader_and_change<settings
-  otp::get_and_update(config, of_int);   // error: not_a_reader_and_change<settings
-  otp::get_and_update(server, change);   // error: not_an_agent<otp::name<other>
-  otp::cast(config, takes_int);          // error: missing_handle_cast<otp::agent<settings>
+  otp::update(config, text);                    // error: not_a_change<settings
+  otp::update(config, takes_int);               // error: not_a_change<settings
+  otp::update(process, nothing);                // error: not_an_agent<otp::pid>
+  otp::get_and_update(config, nothing);         // error: not_a_reader_and_change<settings
+  otp::get_and_update(config, of_int);          // error: not_a_reader_and_change<settings
+  otp::get_and_update(config, reads);           // error: updates_nothing<settings
+  otp::get_and_update(config, reads_copy);      // error: updates_nothing<settings
+  otp::get_and_update(config, wrong_pair);      // error: updates_nothing<settings
+  otp::get_and_update(config, &reads_plainly);  // error: updates_nothing<settings
+  otp::get_and_update(server, change);          // error: not_an_agent<otp::name<other>
+  otp::cast(config, takes_int);                 // error: missing_handle_cast<otp::agent<settings>
   otp::update(config, [](settings& s) { ++s.retries; });
 }
 void snapshots() {

@@ -283,6 +283,15 @@ TEST(agent, get_and_update_does_both_in_one_step) {
     EXPECT_EQ(otp::get_and_update(count, [](int n) { return std::pair(n, 50); }), 2);
     EXPECT_EQ(otp::get(count, [](int n) { return n; }), 50);
 
+    // bug: a second that only converts to the state made the pair an answer, and changed nothing
+    auto wide = otp::agent<long>::start([] { return 1L; }).value();
+    EXPECT_EQ(otp::get_and_update(wide, [](long n) { return std::pair(n, 5); }), 1L);
+    EXPECT_EQ(otp::get(wide, [](long n) { return n; }), 5L);
+    auto text = otp::agent<std::string>::start([] { return std::string("a"); }).value();
+    EXPECT_EQ(otp::get_and_update(text, [](const std::string& s) { return std::pair(s, "b"); }), "a");
+    EXPECT_EQ(otp::get(text, [](const std::string& s) { return s; }), "b");
+    EXPECT_EQ(otp::get_and_update(text, [](auto& s) { return s += "c"; }), "bc");
+
     // Nothing comes in between.
     auto tickets = otp::agent<int>::start([] { return 0; }).value();
     struct drawn {
