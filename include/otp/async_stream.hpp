@@ -1,16 +1,16 @@
 // A function over a sequence, one task for each element, so many at a time: results as a range.
 //
 // Shape   consumer --element--> task; consumer <--result-- task, as the loop asks for it. Nothing is started and no
-//         element is read before begin(). The process that calls begin() is the consumer; the stream starts the next
-//         task whenever it is asked for a result and one of its tasks has ended. A stream that is destroyed early kills
-//         its tasks and waits for their end.
+//         element is read before begin(). The process that calls begin() is the consumer. What is ready is given to
+//         it first; when it asks for more, tasks are started in the places of those that have ended. A stream that is
+//         destroyed early kills its tasks and waits for their end.
 // Units   timeout counts for each task, from its start.
 // Errors  bad_argument for nonsense options, when the stream is built. A task that fails takes the consumer with it, as
 //         linked tasks do, unless the consumer trapped exits when it began, or the stream is a nolink one: then the
 //         result is the reason. A task over its time exits the consumer with {timeout, async_stream}, or is killed.
 // Source  Task.async_stream and Task.Supervisor.async_stream_nolink. Differs: a slot is refilled when the process of
-// the
-//         finished task is gone (docs/decisions/0008-tasks.md).
+//         the finished task is gone, and a consumer that ends takes all its tasks with it
+//         (docs/decisions/0008-tasks.md).
 #pragma once
 #include <otp/task_supervisor.hpp>
 
@@ -93,7 +93,8 @@ class stream_core {
     ref watch;
     ref timer;
     instant deadline{};
-    bool done = false;
+    bool ended = false;    // its `down` was taken
+    bool done = false;     // and was looked at: its place is free
     bool overdue = false;  // ended by its timer
     exit_reason why;
   };
@@ -103,10 +104,11 @@ class stream_core {
   void require_consumer() const;
   bool has_room() const noexcept { return running_ < limit_; }
   void add(std::unique_ptr<stream_task> task, std::shared_ptr<stream_slot_base> slot);
-  bool idle() const noexcept { return entries_.empty(); }
+  /// Whether there is nothing to wait for.
+  bool idle() const noexcept { return how_.ordered ? first_ == entries_.size() : running_ == 0; }
   /// The next result, if it is there.
   std::optional<entry> take();
-  /// Waits until a task has ended.
+  /// Waits until a task has ended. Its place is free then, also if others have ended that are not looked at yet.
   void wait();
   /// Kills what runs and waits for its end.
   void stop();
@@ -114,6 +116,7 @@ class stream_core {
 
  private:
   void note_end(entry& e, const exit_reason& why);
+  void collect_ends();
   stream_options how_;
   std::optional<supervisor_ref> supervisor_;
   bool linked_;
@@ -122,9 +125,10 @@ class stream_core {
   std::shared_ptr<stream_link> link_;
   std::size_t limit_ = 0;
   std::size_t running_ = 0;
-  std::vector<entry> entries_;  // in order of the elements, from first_ on; unordered: those that are done in front
+  std::vector<entry> entries_;  // in order of the elements, from first_ on; unordered: those taken have no slot
   std::size_t first_ = 0;
-  std::vector<entry> finished_;  // unordered: as they ended, the next one last
+  std::optional<std::size_t> ready_;  // unordered: where the one is that is done
+  std::vector<std::size_t> arrived_;  // where those are that ended and are not done, the next one last
 };
 
 template <class R, class Element>
@@ -272,8 +276,8 @@ class [[nodiscard]] async_stream_of {
       core.require_consumer();
       current.reset();
       for (;;) {
-        while (!exhausted && core.has_room()) start_next();
         if (auto ended = core.take()) return produce(*ended);
+        while (!exhausted && core.has_room()) start_next();
         if (core.idle()) return;
         core.wait();
       }

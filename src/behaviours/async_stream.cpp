@@ -6,6 +6,7 @@
 #include <otp/timer.hpp>
 
 #include <algorithm>
+#include <functional>
 
 namespace otp::detail {
 
@@ -22,9 +23,13 @@ void stream_task::ended(const exit_reason& why) noexcept {
   if (!link_ || !link_->linked || why.is_normal() || link_->over.load()) return;
   if (base_->how_ended.load() == stream_slot_base::end::overdue) return;  // the consumer judges it
   try {
-    otp::exit(link_->consumer, why);
+    // What a link carries is a reason like any other; sent as a signal, `kill` could not be trapped.
+    if (why == reason::kill)
+      otp::link(link_->consumer);
+    else
+      otp::exit(link_->consumer, why);
   } catch (...) {
-    // No memory for the signal: the `down` tells it as well.
+    // No memory for the signal, or nobody to send it to: the `down` tells it as well.
   }
 }
 
@@ -98,26 +103,25 @@ void stream_core::add(std::unique_ptr<stream_task> task, std::shared_ptr<stream_
 }
 
 void stream_core::note_end(entry& e, const exit_reason& why) {
-  e.done = true;
+  e.ended = true;
   e.why = why;
   const auto how = e.slot->how_ended.load();
   e.overdue = how == stream_slot_base::end::overdue ||
               (how == stream_slot_base::end::unknown && why == reason::killed && e.deadline <= now());
   if (e.timer) cancel_timer(e.timer);
-  --running_;
 }
 
 std::optional<stream_core::entry> stream_core::take() {
   std::optional<entry> taken;
   if (!how_.ordered) {
-    if (finished_.empty()) return taken;
-    taken.emplace(std::move(finished_.back()));
-    finished_.pop_back();
+    if (!ready_) return taken;
+    taken.emplace(std::move(entries_[*std::exchange(ready_, std::nullopt)]));
   } else {
     if (first_ == entries_.size() || !entries_[first_].done) return taken;
     taken.emplace(std::move(entries_[first_++]));
     if (first_ == entries_.size() || first_ >= 2 * limit_) {
       entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(first_));
+      for (std::size_t& at : arrived_) at -= first_;
       first_ = 0;
     }
   }
@@ -127,12 +131,22 @@ std::optional<stream_core::entry> stream_core::take() {
 }
 
 void stream_core::wait() {
+  if (arrived_.empty()) collect_ends();
+  const std::size_t at = arrived_.back();
+  arrived_.pop_back();
+  entries_[at].done = true;
+  if (!how_.ordered) ready_ = at;
+  --running_;
+}
+
+void stream_core::collect_ends() {
+  if (!how_.ordered) std::erase_if(entries_, [](const entry& e) { return !e.slot; });
   std::vector<awaited> waits;
   std::vector<std::size_t> places;
   waits.reserve(running_);
   places.reserve(running_);
   for (std::size_t i = first_; i < entries_.size(); ++i) {
-    if (entries_[i].done) continue;
+    if (entries_[i].ended) continue;
     waits.emplace_back(entries_[i].watch, nullptr);
     places.push_back(i);
   }
@@ -143,24 +157,23 @@ void stream_core::wait() {
     note_end(entries_[places[i]], waits[i].why());
     ended.emplace_back(waits[i].place, places[i]);
   }
-  if (how_.ordered) return;
-  std::sort(ended.begin(), ended.end());
-  for (auto& [order, place] : ended) finished_.insert(finished_.begin(), std::move(entries_[place]));
-  std::erase_if(entries_, [](const entry& e) { return !e.slot; });
+  std::sort(ended.begin(), ended.end(), std::greater());
+  for (auto& [order, place] : ended) arrived_.push_back(place);
 }
 
 void stream_core::stop() {
   if (!link_ || !self() || link_->over.exchange(true)) return;
   std::vector<awaited> waits;
   for (entry& e : entries_) {
-    if (e.done) continue;
+    if (e.ended || !e.slot) continue;
     if (e.timer) cancel_timer(e.timer);
     exit(e.process, reason::kill);
     waits.emplace_back(e.watch, nullptr);
   }
   if (self() == link_->consumer) collect(waits.data(), waits.size(), waits.size(), infinity);
   entries_.clear();
-  finished_.clear();
+  arrived_.clear();
+  ready_.reset();
   running_ = first_ = 0;
 }
 

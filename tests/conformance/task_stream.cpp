@@ -416,6 +416,61 @@ TEST(task_stream, who_stops_early_leaves_no_task) {
   });
 }
 
+// bug: one element too many was read and started before a result was given to the consumer
+// covers: TASK-063 TASK-078
+TEST(task_stream, what_is_ready_is_given_before_more_is_started) {
+  for_seeds(10, [] {
+    for (bool ordered : {true, false})
+      for (int concurrency : {1, 3}) {
+        journal log;
+        each_kind(
+            numbers(10),
+            [log](int n) {
+              log.add("run " + std::to_string(n));
+              return takes(n);
+            },
+            {.max_concurrency = concurrency, .ordered = ordered},
+            [&](auto stream) {
+              auto at = stream.begin();
+              otp::sleep(5ms);
+              EXPECT_EQ(log.take().size(), static_cast<std::size_t>(concurrency));
+              ++at;  // also with all of them ready, the place of the one that was given is filled first
+              otp::sleep(5ms);
+              EXPECT_EQ(log.take(), strings{"run " + std::to_string(concurrency + 1)});
+            });
+      }
+  });
+}
+
+// bug: a task that exited with `kill` killed its consumer, which could neither trap that nor be seen to end with `kill`
+// covers: TASK-070
+TEST(task_stream, kill_as_a_tasks_own_reason_is_one_like_any_other) {
+  for_seeds(20, [] {
+    otp::trap_exit(true);
+    auto ends_with_kill = [](int) {
+      otp::sleep(1s);
+      otp::exit(otp::reason::kill);
+    };
+    EXPECT_EQ(ends_with([=] {
+                for (auto& r : otp::async_stream(numbers(1), ends_with_kill)) static_cast<void>(r);
+              }),
+              otp::reason::kill);
+    EXPECT_EQ(ends_with([=] {
+                auto stream = otp::async_stream(std::vector{0, 1},
+                                                [=](int n) {
+                                                  if (n) ends_with_kill(n);
+                                                },
+                                                {.max_concurrency = 2});
+                stream.begin();
+                otp::trap_exit(true);
+                EXPECT_EQ(next<otp::exit_signal>().reason, otp::reason::kill);
+                otp::exit("trapped");
+              }),
+              "trapped");
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
 // covers: TASK-078
 TEST(task_stream, a_finished_tasks_place_is_taken_at_once) {
   for_seeds(10, [] {
