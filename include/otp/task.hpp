@@ -1,15 +1,14 @@
 // A task: a process that runs one function and gives its result to the process that started it.
 //
 // Shape   owner --function--> task's process --result--> owner. async() links the two and lets the owner watch the
-// task;
-//         await() takes the result out of the owner's mailbox, where it arrives as a task_result<T>, followed by the
-//         `down` of the monitor. Only the owner can wait. A server need not: it can list task_result<T> in its
+//         task; await() takes the result out of the owner's mailbox, where it arrives as a task_result<T>, followed by
+//         the `down` of the monitor. Only the owner can wait. A server need not: it can list task_result<T> in its
 //         messages.
-// Units   timeouts are otp::duration; await's default is otp::call_timeout (5 s), yield's too, otp::infinity is
-// allowed. Errors  await() exits the caller with {cause, await}: timeout, or the reason that the task ended with.
-// yield() returns
-//         it. bad_argument for who does not own the task, and for a second await. What the function throws is the exit
-//         reason of the task, and through the link the owner's.
+// Units   timeouts are otp::duration; the default of await and yield is otp::call_timeout (5 s), otp::infinity is
+//         allowed.
+// Errors  await() exits the caller with {cause, await}: timeout, or the reason that the task ended with. yield()
+//         returns that reason. bad_argument for who does not own the task, and for a second await. What the function
+//         throws is the exit reason of the task, and through the link the owner's.
 // Source  Elixir's Task. Differs: a handle that is dropped lets go of its result (docs/decisions/0008-tasks.md).
 #pragma once
 #include <otp/detail/task_core.hpp>
@@ -162,18 +161,24 @@ std::optional<result<V>> yielded(task_slot& slot) {
 template <class F>
 struct shared_function {
   std::shared_ptr<const F> function;
-  decltype(auto) operator()() const { return (*function)(); }
+  template <class... Args>
+  decltype(auto) operator()(const Args&... args) const {
+    return (*function)(args...);
+  }
 };
 template <class F>
 inline constexpr std::string_view task_name<shared_function<F>> = task_name<F>;
 
-/// Starts functions as children: each run has a copy of the function, or all share one that cannot be copied.
-template <class F>
+/// Starts functions as children: each run has a copy of the function, or all share one that cannot be copied. The
+/// arguments are copied for each.
+template <class F, class... Args>
 class task_starter final : public child_starter {
  public:
-  template <class G>
-  explicit task_starter(G&& f, std::optional<task_origin> origin = {})
-      : function_(std::make_shared<const F>(std::forward<G>(f))), origin_(std::move(origin)) {
+  template <class G, class... Given>
+  explicit task_starter(std::optional<task_origin> origin, G&& f, Given&&... args)
+      : function_(std::make_shared<const F>(std::forward<G>(f))),
+        arguments_(std::forward<Given>(args)...),
+        origin_(std::move(origin)) {
     refuse_empty_task(*function_);
   }
   result<child_started> start(const extra_arguments& extra, extra_side) const override {
@@ -183,16 +188,21 @@ class task_starter final : public child_starter {
     return child_started{start_loose_task(std::move(task), true), {}};
   }
   std::string_view module() const noexcept override { return type_name<F>; }
-  std::string to_string() const override { return starter_text(type_name<F>, 0); }
+  std::string to_string() const override { return starter_text(type_name<F>, sizeof...(Args)); }
 
  private:
   std::unique_ptr<task_core> make() const {
-    if constexpr (std::is_copy_constructible_v<F>)
-      return make_task<false>(F(*function_));
-    else
-      return make_task<false>(shared_function<F>{function_});
+    return std::apply(
+        [&](const Args&... args) {
+          if constexpr (std::is_copy_constructible_v<F>)
+            return make_task<false>(F(*function_), args...);
+          else
+            return make_task<false>(shared_function<F>{function_}, args...);
+        },
+        arguments_);
   }
   std::shared_ptr<const F> function_;
+  std::tuple<Args...> arguments_;
   std::optional<task_origin> origin_;  // none: whoever runs start()
 };
 
@@ -256,7 +266,7 @@ class [[nodiscard]] task {
   static otp::child_spec child_spec(F&& function) {
     otp::child_spec spec;
     spec.id("otp::task").restart(temporary);
-    spec.set_starter(detail::starter_pointer(new detail::task_starter<std::decay_t<F>>(std::forward<F>(function))));
+    spec.set_starter(detail::starter_pointer(new detail::task_starter<std::decay_t<F>>({}, std::forward<F>(function))));
     return spec;
   }
 
@@ -296,6 +306,7 @@ value_of_task<task<T>> awaited_value(task<T>& t, task_slot& slot) {
 }
 template <class T>
 std::optional<result<value_of_task<task<T>>>> yielded_value(task<T>& t, task_slot& slot) {
+  if (slot.left) return std::nullopt;
   if (is_completed(t)) return result<value_of_task<task<T>>>(std::in_place, take_completed(t));
   return yielded<value_of_task<task<T>>>(slot);
 }
@@ -313,10 +324,11 @@ std::tuple<value_of_task<Tasks>...> await_tuple(duration timeout, std::index_seq
   return std::tuple<value_of_task<Tasks>...>{awaited_value(tasks, slots[I])...};
 }
 template <class... Tasks, std::size_t... I>
-std::tuple<std::optional<result<value_of_task<Tasks>>>...> yield_tuple(duration timeout, std::index_sequence<I...>,
+std::tuple<std::optional<result<value_of_task<Tasks>>>...> yield_tuple(duration timeout, late_tasks late,
+                                                                       std::size_t limit, std::index_sequence<I...>,
                                                                        Tasks&... tasks) {
   task_slot slots[] = {tasks.slot()...};
-  yield_tasks(slots, sizeof...(Tasks), sizeof...(Tasks), timeout, late_tasks::nothing, "yield_many");
+  yield_tasks(slots, sizeof...(Tasks), limit, timeout, late, "yield_many");
   return {yielded_value(tasks, slots[I])...};
 }
 }  // namespace detail
@@ -371,10 +383,11 @@ template <class Task>
   requires(!detail::is_task<std::remove_cvref_t<Task>>)
 not_a_task<Task> await(Task&&, duration = call_timeout);
 
-/// The results of all, within one time, each with its type. Exits the caller as soon as one has ended without a result.
+/// The results of all, within one time, each with its type. Exits the caller as soon as one has ended without a result;
+/// if several have, with the reason of the first that did.
 template <class... Tasks>
-  requires(sizeof...(Tasks) > 0 && (detail::is_task<Tasks> && ...))
-std::tuple<detail::value_of_task<Tasks>...> await_many(duration timeout, Tasks&... tasks) {
+  requires(sizeof...(Tasks) > 0 && (detail::is_task<std::remove_reference_t<Tasks>> && ...))
+std::tuple<detail::value_of_task<Tasks>...> await_many(duration timeout, Tasks&&... tasks) {
   return detail::await_tuple(timeout, std::index_sequence_for<Tasks...>(), tasks...);
 }
 template <class T>
@@ -386,13 +399,21 @@ std::vector<detail::value_of_task<task<T>>> await_many(duration timeout, std::ve
   for (std::size_t i = 0; i < tasks.size(); ++i) values.push_back(detail::awaited_value(tasks[i], slots[i]));
   return values;
 }
+template <class T>
+auto await_many(duration timeout, std::vector<task<T>>&& tasks) {
+  return await_many(timeout, tasks);
+}
 template <class First, class... Tasks>
-  requires(detail::is_task<First> && (detail::is_task<Tasks> && ...))
-auto await_many(First& first, Tasks&... tasks) {
+  requires(detail::is_task<std::remove_reference_t<First>> && (detail::is_task<std::remove_reference_t<Tasks>> && ...))
+auto await_many(First&& first, Tasks&&... tasks) {
   return await_many(call_timeout, first, tasks...);
 }
 template <class T>
 auto await_many(std::vector<task<T>>& tasks) {
+  return await_many(call_timeout, tasks);
+}
+template <class T>
+auto await_many(std::vector<task<T>>&& tasks) {
   return await_many(call_timeout, tasks);
 }
 
@@ -407,12 +428,13 @@ std::optional<result<detail::value_of_task<task<T>>>> yield(task<T>& t, duration
 using detail::late_tasks;
 
 struct yield_many_options {
-  duration timeout = call_timeout;  ///< for all together
-  late_tasks on_timeout = late_tasks::nothing;
-  std::size_t limit = SIZE_MAX;  ///< returns as soon as so many have a result or have ended
+  duration timeout = call_timeout;              ///< for all together
+  late_tasks on_timeout = late_tasks::nothing;  ///< what becomes of those that are late, if the time passes
+  std::size_t limit =
+      SIZE_MAX;  ///< returns as soon as so many have a result or have ended; the others stay as they are
 };
 
-/// The same for several tasks, in their order.
+/// The same for several tasks, in their order. Of those that are ready, no more than `limit` are told.
 template <class T>
 std::vector<std::optional<result<detail::value_of_task<task<T>>>>> yield_many(std::vector<task<T>>& tasks,
                                                                               yield_many_options how = {}) {
@@ -425,8 +447,13 @@ std::vector<std::optional<result<detail::value_of_task<task<T>>>>> yield_many(st
 }
 template <class... Tasks>
   requires(sizeof...(Tasks) > 0 && (detail::is_task<Tasks> && ...))
+auto yield_many(yield_many_options how, Tasks&... tasks) {
+  return detail::yield_tuple(how.timeout, how.on_timeout, how.limit, std::index_sequence_for<Tasks...>(), tasks...);
+}
+template <class... Tasks>
+  requires(sizeof...(Tasks) > 0 && (detail::is_task<Tasks> && ...))
 auto yield_many(duration timeout, Tasks&... tasks) {
-  return detail::yield_tuple(timeout, std::index_sequence_for<Tasks...>(), tasks...);
+  return yield_many(yield_many_options{.timeout = timeout}, tasks...);
 }
 
 // ---- giving up ---------------------------------------------------------------------------------------------------
@@ -439,8 +466,9 @@ std::optional<result<detail::value_of_task<task<T>>>> ignore(task<T>& t) {
   return detail::yielded_value(t, slot);
 }
 
-/// Asks it to end and kills it if it takes longer than `time`; otp::brutal_kill kills it at once. Nothing if that ended
-/// it; its result if it has one; otherwise why it had ended, `noproc` for one whose result was taken.
+/// Asks it to end and kills it if it takes longer than `time`; otp::brutal_kill kills it at once. Its result if it has
+/// one. Nothing if it ended as it was asked to: with `shutdown`, or by brutal_kill. Otherwise why it has ended:
+/// `killed` for one that had to be, `noproc` for one whose result was taken before.
 template <class T>
 std::optional<result<detail::value_of_task<task<T>>>> shutdown(task<T>& t,
                                                                shutdown_time time = std::chrono::seconds(5)) {
@@ -448,14 +476,23 @@ std::optional<result<detail::value_of_task<task<T>>>> shutdown(task<T>& t,
   detail::shutdown_task(slot, time);
   return detail::yielded_value(t, slot);
 }
+template <class T>
+auto shutdown(task<T>&& t, shutdown_time time = std::chrono::seconds(5)) {
+  return shutdown(t, time);
+}
 
-/// Its result within the time, or why there is none: `timeout` if it had to be stopped for it.
+/// yield(), and shutdown() of a task that is late. Its result, or why there is none: `timeout` if it ended when it was
+/// asked to, `killed` if it had to be.
 template <class T>
 result<detail::value_of_task<task<T>>> yield_or_shutdown(task<T>& t, duration timeout = call_timeout) {
   auto answer = yield(t, timeout);
   if (!answer) answer = shutdown(t);
   if (!answer) return std::unexpected(exit_reason(reason::timeout));
   return std::move(*answer);
+}
+template <class T>
+auto yield_or_shutdown(task<T>&& t, duration timeout = call_timeout) {
+  return yield_or_shutdown(t, timeout);
 }
 
 // ---- who ---------------------------------------------------------------------------------------------------------

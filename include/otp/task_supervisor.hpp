@@ -5,6 +5,7 @@
 //         never sees it.
 // Units   tasks have 5 s to end when the supervisor stops, unless told.
 // Errors  async() and async_nolink() exit the caller with {max_children, call} and its like; start_child() returns it.
+//         A supervisor that is not there exits the caller of all three with {noproc, call}.
 // Source  Elixir's Task.Supervisor. A dynamic_supervisor underneath, and addressed like one.
 #pragma once
 #include <otp/dynamic_supervisor.hpp>
@@ -33,7 +34,8 @@ namespace detail {
 /// Starts it as a child of a task supervisor, watched by the caller and perhaps linked to it.
 task_handle start_supervised_task(const supervisor_ref& supervisor, std::unique_ptr<task_core> task, bool link,
                                   shutdown_time shutdown, const char* function);
-result<pid> start_task_child(const supervisor_ref& supervisor, starter_pointer starter, task_child_options how);
+result<pid> start_task_child(const supervisor_ref& supervisor, std::string_view task, starter_pointer starter,
+                             task_child_options how);
 
 }  // namespace detail
 
@@ -41,19 +43,38 @@ struct task_supervisor {
   /// Starts one, linked to the caller.
   [[nodiscard]] static result<server<task_supervisor>> start_link(task_supervisor_spec spec = {},
                                                                   start_options options = {});
-  /// Starts a function that answers nobody; returns its process. A child that is restarted runs the same function
-  /// again: a copy of it, or the same object if it cannot be copied. Errors: max_children, bad_argument, stopping.
-  template <class F>
-    requires detail::runs_as_task<F>
-  static result<pid> start_child(const supervisor_ref& who, F&& function, task_child_options how = {}) {
-    return detail::start_task_child(who,
-                                    detail::starter_pointer(new detail::task_starter<std::decay_t<F>>(
-                                        std::forward<F>(function), detail::task_origin::of_caller())),
-                                    how);
+  /// Starts `function(args...)`, which answers nobody; returns its process. A child that is restarted runs the same
+  /// function again: a copy of it, or the same object if it cannot be copied; with copies of the arguments. Errors:
+  /// max_children, bad_argument, stopping.
+  template <class F, class... Args>
+    requires(detail::runs_as_task<F, Args...> && (std::copy_constructible<std::decay_t<Args>> && ...))
+  static result<pid> start_child(const supervisor_ref& who, task_child_options how, F&& function, Args&&... args) {
+    return detail::start_task_child(
+        who, detail::task_name<std::decay_t<F>>,
+        detail::starter_pointer(new detail::task_starter<std::decay_t<F>, std::decay_t<Args>...>(
+            detail::task_origin::of_caller(), std::forward<F>(function), std::forward<Args>(args)...)),
+        how);
+  }
+  template <class F, class... Args>
+    requires(detail::runs_as_task<F, Args...> && (std::copy_constructible<std::decay_t<Args>> && ...))
+  static result<pid> start_child(const supervisor_ref& who, F&& function, Args&&... args) {
+    return start_child(who, task_child_options(), std::forward<F>(function), std::forward<Args>(args)...);
   }
   template <class F>
-    requires(!detail::runs_as_task<F>)
-  static detail::task_problem<F> start_child(const supervisor_ref&, F&&, task_child_options = {});
+    requires detail::runs_as_task<F>
+  static result<pid> start_child(const supervisor_ref& who, F&& function, task_child_options how) {
+    return start_child(who, how, std::forward<F>(function));
+  }
+  /// The same for a function by name: `otp::task_supervisor::start_child<fetch_user>(background, 42)`.
+  template <auto Function, class... Args>
+    requires detail::runs_as_task<detail::constant_function<Function, sizeof...(Args)>, Args...>
+  static result<pid> start_child(const supervisor_ref& who, Args&&... args) {
+    return start_child(who, task_child_options(), detail::constant_function<Function, sizeof...(Args)>(),
+                       std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires(!detail::runs_as_task<F, Args...> && !std::is_same_v<std::decay_t<F>, task_child_options>)
+  static detail::task_problem<F, Args...> start_child(const supervisor_ref&, F&&, Args&&...);
   /// The processes of the live tasks, the newest first.
   static std::vector<pid> children(const supervisor_ref& who);
   static child_counts count_children(const supervisor_ref& who) { return detail::count_children(who); }

@@ -123,9 +123,11 @@ void await_tasks(task_slot* all, std::size_t count, duration timeout, const char
   auto waits = awaited_of(all, count);
   if (waits.empty()) return;
   std::size_t decided = collect(waits.data(), waits.size(), waits.size(), timeout, collect_until::enough_or_end);
-  std::optional<exit_reason> why;
+  const awaited* first = nullptr;  // that died
   for (awaited& a : waits)
-    if (a.died() && !why) why = cause_of(a.why());
+    if (a.died() && (!first || a.place < first->place)) first = &a;
+  std::optional<exit_reason> why;
+  if (first) why = cause_of(first->why());
   if (!why && decided < waits.size()) why = reason::timeout;
   if (why) {
     let_go(all, count);
@@ -144,11 +146,16 @@ void yield_tasks(task_slot* all, std::size_t count, std::size_t limit, duration 
   if (limit == 0) throw bad_argument(std::string(what) + ": the limit is 0; give 1 or more, or leave it away");
   require_all(all, count, what);
   auto waits = awaited_of(all, count);
-  const std::size_t ready = count - waits.size();  // completed ones
-  if (!waits.empty() && ready < limit)
-    collect(waits.data(), waits.size(), std::min(waits.size(), limit - ready), timeout);
-  else
-    collect(waits.data(), waits.size(), waits.size(), duration::zero());
+  // The completed ones come first, then the others as they are decided; what is past the limit stays as it is.
+  std::size_t left = limit;
+  for (std::size_t i = 0; i < count; ++i)
+    if (all[i].handle->is == state::completed) {
+      all[i].left = left == 0;
+      if (left > 0) --left;
+    }
+  const std::size_t wanted = std::min(waits.size(), left);
+  const bool in_time =
+      wanted == 0 || collect(waits.data(), waits.size(), wanted, timeout, collect_until::exactly) == wanted;
   std::optional<exit_reason> lost;
   std::size_t at = 0;
   for (std::size_t i = 0; i < count; ++i) {
@@ -159,7 +166,7 @@ void yield_tasks(task_slot* all, std::size_t count, std::size_t limit, duration 
     if (all[i].end == reason::noconnection) lost = cause_of(*all[i].end);
   }
   if (lost) throw failure(std::move(*lost), what, all, count, timeout);
-  if (late == late_tasks::nothing) return;
+  if (in_time || late == late_tasks::nothing) return;
   for (std::size_t i = 0; i < count; ++i) {
     if (all[i].handle->is != state::open) continue;
     if (late == late_tasks::ignore)
@@ -187,18 +194,13 @@ void shutdown_task(task_slot& task, shutdown_time time) {
   task_handle& t = *task.handle;
   require_task_owner(t, "shutdown");
   if (!time.is_brutal_kill()) require_valid_timeout(time.time());
-  if (t.is == state::completed) return;
-  if (!t.process) {
-    task.end = reason::noproc;
-    return;
-  }
+  if (!t.process) return;  // a completed one, of which there is a value or nothing
   const bool open = t.is == state::open;
   unlink(t.process);
   bool killed = time.is_brutal_kill();
   awaited end(open ? t.watch : monitor(t.process), nullptr);
   exit(t.process, killed ? exit_reason(reason::kill) : exit_reason(reason::shutdown));
-  bool overdue = collect(&end, 1, 1, killed ? infinity : time.time()) == 0;
-  if (overdue) {
+  if (collect(&end, 1, 1, killed ? infinity : time.time()) == 0) {
     exit(t.process, reason::kill);
     collect(&end, 1, 1, infinity);
   }
@@ -211,8 +213,7 @@ void shutdown_task(task_slot& task, shutdown_time time) {
   const exit_reason& why = end.why();
   if (task.value) return;
   if (why == reason::noconnection) throw failure(cause_of(why), "shutdown", &task, 1, time.time());
-  bool by_us = killed ? why == reason::killed : why == reason::shutdown || (overdue && why == reason::killed);
-  if (!by_us) task.end = why;
+  if (!(killed ? why == reason::killed : why == reason::shutdown)) task.end = why;
 }
 
 void drop_task(task_handle& t, const result_envelope_type& type) noexcept {

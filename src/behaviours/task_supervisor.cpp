@@ -76,6 +76,19 @@ class waiting_starter final : public child_starter {
   const std::string_view& type_;
 };
 
+/// A child by a request whose failure names what the caller had asked for.
+result<child_started> start_for(const supervisor_ref& supervisor, child_spec spec, const char* function,
+                                std::string_view task) {
+  std::optional<exit_reason> why;
+  try {
+    return start_child(supervisor, std::move(spec));
+  } catch (const exited& e) {
+    if (being_ended() || !e.reason().call()) throw;
+    why = e.reason().cause();
+  }
+  throw exited(call_failure(std::move(*why), function, supervisor.to_string(), task, infinity));
+}
+
 }  // namespace
 
 task_handle start_supervised_task(const supervisor_ref& supervisor, std::unique_ptr<task_core> task, bool link,
@@ -85,7 +98,7 @@ task_handle start_supervised_task(const supervisor_ref& supervisor, std::unique_
   child_spec spec;
   spec.restart(temporary).shutdown(shutdown);
   spec.set_starter(starter_pointer(new waiting_starter(t.owner, *t.function)));
-  auto started = start_child(supervisor, std::move(spec));
+  auto started = start_for(supervisor, std::move(spec), function, *t.function);
   if (!started)
     throw exited(call_failure(std::move(started.error()), function, supervisor.to_string(), *t.function, infinity));
   t.process = started->process;
@@ -95,11 +108,12 @@ task_handle start_supervised_task(const supervisor_ref& supervisor, std::unique_
   return t;
 }
 
-result<pid> start_task_child(const supervisor_ref& supervisor, starter_pointer starter, task_child_options how) {
+result<pid> start_task_child(const supervisor_ref& supervisor, std::string_view task, starter_pointer starter,
+                             task_child_options how) {
   child_spec spec;
   spec.restart(how.restart).shutdown(how.shutdown);
   spec.set_starter(std::move(starter));
-  auto started = start_child(supervisor, std::move(spec));
+  auto started = start_for(supervisor, std::move(spec), "start_child", task);
   if (!started) return std::unexpected(std::move(started.error()));
   return started->process;
 }

@@ -34,7 +34,8 @@ constexpr std::size_t few = 8;  // so many are found faster without a table
 
 class collection {
  public:
-  collection(awaited* all, std::size_t count) : all_(all), count_(count) {
+  /// Takes what has come for at most `limit` of them, those that are first in the mailbox.
+  collection(awaited* all, std::size_t count, std::size_t limit) : all_(all), count_(count), limit_(limit) {
     if (count <= few) return;
     for (std::size_t i = 0; i < count; ++i) places_.insert(all[i].number, i);
     // Tasks of one type are found by the number in their result, a mixture one by one.
@@ -65,23 +66,20 @@ class collection {
     for (envelope *e = p.first, *next = nullptr; e; e = next) {
       next = e->next;
       awaited* a = owner_of(*e);
-      if (!a) {
+      if (!a || (!a->decided() && decided_ == limit_)) {
         before = e;
         continue;
       }
       unlink_from_queue(core, p, before, e);
       core.count(counter::handled);
+      decided_ += !a->decided();
       (e->type == &down_envelope::type_of ? a->end : a->value) = e;
       a->place = ++taken_;
       // Nothing more can come for it; who awaits many tasks one by one must not walk past the others' each time.
-      if (e->type == &down_envelope::type_of && ++ended_ == count_) return;
+      if (e->type == &down_envelope::type_of && ++ended_ == limit_) return;
     }
   }
-  std::size_t decided() const noexcept {
-    std::size_t n = 0;
-    for (awaited* a = all_; a != all_ + count_; ++a) n += a->decided();
-    return n;
-  }
+  std::size_t decided() const noexcept { return decided_; }
   bool somebody_died() const noexcept {
     for (awaited* a = all_; a != all_ + count_; ++a)
       if (a->died()) return true;
@@ -101,8 +99,10 @@ class collection {
 
   awaited* all_;
   std::size_t count_;
+  std::size_t limit_;
   flat_table<std::uint64_t, std::size_t> places_;
   std::size_t taken_ = 0;
+  std::size_t decided_ = 0;
   std::size_t ended_ = 0;  // whose `down` was taken: it comes behind the result
   bool uniform_ = true;
 };
@@ -128,7 +128,7 @@ struct collect_wait : wait_state {
 std::size_t collect(awaited* all, std::size_t count, std::size_t wanted, duration timeout, collect_until until) {
   auto [on, core, p] = require_running("await");
   check_fate(p);
-  collection these(all, count);
+  collection these(all, count, until == collect_until::exactly ? std::min(wanted, count) : count);
   const bool until_end = until == collect_until::enough_or_end;
   nanos deadline = -1;
   for (bool last = timeout.count() == 0;;) {

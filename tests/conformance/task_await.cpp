@@ -252,6 +252,50 @@ TEST(task_await, await_many_exits_as_soon_as_one_dies) {
   });
 }
 
+// bug: of several tasks that had died already, await_many told the end of the first in the list
+// covers: TASK-032
+TEST(task_await, await_many_of_several_dead_exits_with_the_first_that_died) {
+  for_seeds(10, [] {
+    otp::trap_exit(true);
+    auto dies = [](otp::duration time, const char* why) {
+      return otp::async([=] {
+        otp::sleep(time);
+        otp::exit(why);
+        return 1;
+      });
+    };
+    for (int more : {0, 10}) {
+      std::vector<otp::task<int>> all;
+      all.push_back(dies(2s, "second"));
+      for (int i = 0; i < more; ++i) all.push_back(otp::async([] { return 1; }));
+      all.push_back(dies(1s, "first"));
+      all.push_back(dies(3s, "third"));
+      otp::sleep(4s);
+      auto why = exit_of([&] { return otp::await_many(5s, all); });
+      ASSERT_TRUE(why);
+      EXPECT_EQ(why->cause(), "first");
+    }
+  });
+}
+
+TEST(task_await, await_many_takes_tasks_that_have_no_name) {
+  everywhere(10, [] {
+    EXPECT_EQ(otp::await_many(otp::async([] { return 1; }), otp::async([] { return std::string("two"); })),
+              (std::tuple<int, std::string>(1, "two")));
+    auto named = otp::async([] { return 1; });
+    EXPECT_EQ(otp::await_many(1min, named, otp::completed(2)), std::tuple(1, 2));
+    auto started = [] {
+      std::vector<otp::task<int>> all;
+      all.push_back(otp::async([] { return 1; }));
+      all.push_back(otp::async([] { return 2; }));
+      return all;
+    };
+    EXPECT_EQ(otp::await_many(started()), (std::vector{1, 2}));
+    EXPECT_EQ(otp::await_many(1min, started()), (std::vector{1, 2}));
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
 // bug: an await walked on to the mailbox's end when it had its result and its `down` already: tasks that were awaited
 // in turn took time with the square of their number
 TEST(task_await, many_in_turn_take_time_in_proportion_to_their_number) {

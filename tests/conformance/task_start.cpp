@@ -204,7 +204,7 @@ TEST(task_start, completed_has_a_result_and_no_process) {
     EXPECT_FALSE(otp::ignore(i));
     auto s = otp::completed(4);
     EXPECT_EQ(otp::shutdown(s)->value(), 4);
-    EXPECT_EQ(otp::shutdown(s)->error(), noproc);
+    EXPECT_FALSE(otp::shutdown(s));
     auto k = otp::completed(5);
     EXPECT_EQ(otp::shutdown(k, otp::brutal_kill)->value(), 5);
     auto owned = otp::completed(std::make_unique<int>(6));

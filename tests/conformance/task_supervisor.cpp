@@ -19,6 +19,7 @@ auto nolink_on_go(otp::server<otp::task_supervisor> sup, T value, otp::task_opti
     return value;
   });
 }
+int plus(int a, int b) { return a + b; }
 bool linked(otp::pid a, otp::pid b) {
   auto mine = otp::info(a).value();
   return std::count(mine.links.begin(), mine.links.end(), b) == 1;
@@ -45,6 +46,16 @@ TEST(task_supervisor, it_can_be_supervised_and_named) {
     otp::supervisor::stop(top);
     auto why = exit_of([] { return otp::async_nolink(background, [] { return 1; }); });
     EXPECT_EQ(why->cause(), noproc);
+    // bug: the failed call was told to be a request to a supervisor, and not what the caller had called
+    EXPECT_EQ(why->call()->function, "async_nolink");
+    why = exit_of([] { return otp::async<plus>(background, 1, 2); });
+    EXPECT_EQ(why->cause(), noproc);
+    EXPECT_NE(why->to_string().find("async(\"background\", "), std::string::npos) << why->to_string();
+    EXPECT_NE(why->to_string().find("plus/2"), std::string::npos) << why->to_string();
+    why = exit_of([] { return otp::task_supervisor::start_child<plus>(background, 1, 2); });
+    EXPECT_EQ(why->cause(), noproc);
+    EXPECT_EQ(why->call()->function, "start_child");
+    EXPECT_NE(why->to_string().find("plus/2"), std::string::npos) << why->to_string();
   });
 }
 
@@ -221,6 +232,37 @@ TEST(task_supervisor, start_child_restarts_as_it_was_told_with_the_same_function
     EXPECT_EQ(runs(otp::permanent, true), again);
     EXPECT_EQ(runs(otp::permanent, false), again);
     EXPECT_EQ(otp::task_child_options().restart, otp::temporary);
+  });
+}
+
+// covers: TASK-094
+TEST(task_supervisor, start_child_takes_arguments_and_gives_them_to_each_run) {
+  for_seeds(10, [] {
+    journal log;
+    auto sup = start({.max_restarts = 100});
+    auto body = [](journal to, std::string text) {
+      to.add(text);
+      text += " and more";  // its own copy
+      wait_for_go();
+      otp::exit("badly");
+    };
+    otp::task_supervisor::start_child(sup, body, log, "plain").value();
+    otp::testing::settle();
+    EXPECT_EQ(log.take(), strings{"plain"});
+    otp::pid first =
+        otp::task_supervisor::start_child(sup, {.restart = otp::transient}, body, log, std::string("again")).value();
+    otp::testing::settle();
+    otp::send(first, go{});
+    otp::testing::settle();
+    EXPECT_EQ(log.take(), (strings{"again", "again"}));
+    // A function that cannot be copied is shared.
+    otp::task_supervisor::start_child(
+        sup, [owned = std::make_unique<int>(4)](const journal& to, int n) { to.add(std::to_string(*owned + n)); }, log,
+        3)
+        .value();
+    otp::task_supervisor::start_child<plus>(sup, 1, 2).value();
+    otp::testing::settle();
+    EXPECT_EQ(log.take(), strings{"7"});
   });
 }
 

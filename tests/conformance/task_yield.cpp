@@ -196,6 +196,74 @@ TEST(task_yield, a_limit_makes_yield_many_return_when_so_many_are_decided) {
   });
 }
 
+// bug: with a limit, what was to happen when the time is over happened when the limit was reached
+// covers: TASK-042 TASK-044
+TEST(task_yield, at_the_limit_nothing_happens_to_the_others) {
+  for_seeds(10, [] {
+    for (auto how : {otp::late_tasks::kill_task, otp::late_tasks::ignore}) {
+      auto after = [](otp::duration time) {
+        return otp::async([time] {
+          otp::sleep(time);
+          return 1;
+        });
+      };
+      std::vector<otp::task<int>> all;
+      for (otp::duration time : {1s, 2s, 30s}) all.push_back(after(time));
+      otp::instant start = otp::now();
+      auto answers = otp::yield_many(all, {.timeout = 10s, .on_timeout = how, .limit = 1});
+      EXPECT_EQ(otp::now() - start, 1s);
+      EXPECT_EQ(answers[0]->value(), 1);
+      EXPECT_FALSE(answers[1] || answers[2]);
+      EXPECT_TRUE(all[1] && all[2]);
+      EXPECT_TRUE(otp::is_alive(all[1].pid()) && otp::is_alive(all[2].pid()));
+      // With types of their own. Here the time is over first.
+      auto [a, b] = otp::yield_many({.timeout = 10s, .on_timeout = how, .limit = 2}, all[1], all[2]);
+      EXPECT_EQ(otp::now() - start, 11s);
+      EXPECT_EQ(a->value(), 1);
+      EXPECT_FALSE(b);
+      EXPECT_FALSE(all[2]);
+      EXPECT_EQ(otp::is_alive(all[2].pid()), how == otp::late_tasks::ignore);
+    }
+  });
+}
+
+// bug: more were told than the limit, if more were ready
+// covers: TASK-044
+TEST(task_yield, of_those_that_are_ready_no_more_are_told_than_the_limit) {
+  for_seeds(10, [] {
+    auto told = [](auto& answers) {
+      return std::count_if(answers.begin(), answers.end(), [](auto& a) { return a.has_value(); });
+    };
+    for (int size : {3, 20}) {
+      std::vector<otp::task<int>> all;
+      for (int i = 0; i < size; ++i)
+        all.push_back(otp::async([=] {
+          otp::sleep((size - i) * 1s);
+          return i;
+        }));
+      otp::sleep(1min);
+      // The first to end are the last of the list.
+      auto answers = otp::yield_many(all, {.timeout = 0s, .on_timeout = otp::late_tasks::kill_task, .limit = 2});
+      EXPECT_EQ(told(answers), 2);
+      EXPECT_EQ(answers[static_cast<std::size_t>(size) - 1]->value(), size - 1);
+      EXPECT_EQ(answers[static_cast<std::size_t>(size) - 2]->value(), size - 2);
+      EXPECT_EQ(otp::info(otp::self())->message_queue_len, 2 * static_cast<std::size_t>(size - 2));
+      all.resize(static_cast<std::size_t>(size) - 2);
+      EXPECT_EQ(otp::yield_many(all, {.limit = SIZE_MAX}).front()->value(), 0);
+      EXPECT_TRUE(mailbox_empty());
+    }
+    std::vector<otp::task<int>> there;
+    for (int i = 0; i < 3; ++i) there.push_back(otp::completed(i));
+    there.push_back(on_go(3));
+    auto answers = otp::yield_many(there, {.on_timeout = otp::late_tasks::kill_task, .limit = 2});
+    EXPECT_EQ(told(answers), 2);
+    EXPECT_TRUE(answers[0] && answers[1]);
+    EXPECT_TRUE(there[2] && there[3]);
+    EXPECT_EQ(otp::await(there[2]), 2);
+    EXPECT_FALSE(otp::shutdown(there[3]));
+  });
+}
+
 // covers: TASK-047
 TEST(task_ignore, it_unlinks_and_stops_watching_and_tells_what_has_come) {
   for_seeds(20, [] {
@@ -247,13 +315,13 @@ TEST(task_shutdown, it_asks_waits_and_kills) {
     auto stubborn = stubborn_task();
     otp::testing::settle();
     start = otp::now();
-    EXPECT_FALSE(otp::shutdown(stubborn));
+    EXPECT_EQ(otp::shutdown(stubborn)->error(), killed);
     EXPECT_EQ(otp::now() - start, 5s);
     EXPECT_FALSE(otp::is_alive(stubborn.pid()));
     auto other = stubborn_task();
     otp::testing::settle();
     start = otp::now();
-    EXPECT_FALSE(otp::shutdown(other, 20ms));
+    EXPECT_EQ(otp::shutdown(other, 20ms)->error(), killed);
     EXPECT_EQ(otp::now() - start, 20ms);
     // It had been asked to by somebody else.
     otp::trap_exit(true);
@@ -266,6 +334,29 @@ TEST(task_shutdown, it_asks_waits_and_kills) {
     auto wrong = otp::completed(1);
     auto running = on_go(1);
     EXPECT_NE(refusal_of([&] { return otp::shutdown(running, -1s); }).find("timeout"), std::string::npos);
+  });
+}
+
+// bug: a polite shutdown that had to kill told nothing, as if the task had ended when it was asked to
+// covers: TASK-050 TASK-053
+TEST(task_shutdown, one_that_had_to_be_killed_is_told_from_one_that_ended_as_asked) {
+  for_seeds(20, [] {
+    auto stubborn = otp::async([] {
+      otp::trap_exit(true);
+      otp::sleep(1h);
+      return 1;
+    });
+    otp::testing::settle();
+    EXPECT_EQ(otp::shutdown(stubborn, 1s)->error(), killed);
+    auto willing = otp::async([] {
+      otp::trap_exit(true);
+      otp::exit(next<otp::exit_signal>().reason);
+    });
+    otp::testing::settle();
+    EXPECT_FALSE(otp::shutdown(willing, 1s));
+    EXPECT_FALSE(otp::shutdown(on_go(1), 1s));
+    EXPECT_TRUE(mailbox_empty());
+    EXPECT_EQ(otp::process_count(), 1U);
   });
 }
 
@@ -348,6 +439,21 @@ TEST(task_shutdown, one_whose_result_was_taken_is_no_process_any_more) {
   });
 }
 
+// bug: a completed task whose value was taken was called a process that is gone, but it never had one
+// covers: TASK-008
+TEST(task_shutdown, of_a_completed_task_there_is_its_value_or_nothing) {
+  seeded([] {
+    auto awaited = otp::completed(1);
+    EXPECT_EQ(otp::await(awaited), 1);
+    EXPECT_FALSE(otp::shutdown(awaited));
+    EXPECT_FALSE(otp::ignore(awaited));
+    auto twice = otp::completed(2);
+    EXPECT_EQ(otp::shutdown(twice)->value(), 2);
+    EXPECT_FALSE(otp::shutdown(twice, otp::brutal_kill));
+    EXPECT_EQ(otp::shutdown(otp::completed(3))->value(), 3);
+  });
+}
+
 // covers: TASK-050
 TEST(task_shutdown, yield_or_shutdown_gives_one_answer) {
   for_seeds(10, [] {
@@ -355,8 +461,10 @@ TEST(task_shutdown, yield_or_shutdown_gives_one_answer) {
     auto quick = otp::async([] { return 1; });
     EXPECT_EQ(otp::yield_or_shutdown(quick, 1s).value(), 1);
     auto slow = stubborn_task();
-    EXPECT_EQ(otp::yield_or_shutdown(slow, 1s).error(), otp::reason::timeout);
+    EXPECT_EQ(otp::yield_or_shutdown(slow, 1s).error(), killed);
     EXPECT_FALSE(otp::is_alive(slow.pid()));
+    EXPECT_EQ(otp::yield_or_shutdown(on_go(1), 1s).error(), otp::reason::timeout);
+    EXPECT_EQ(otp::yield_or_shutdown(otp::async([] { return 1; }), 1s).value(), 1);
     auto failed = ending("own");
     EXPECT_EQ(otp::yield_or_shutdown(failed, 1s).error(), "own");
   });

@@ -46,7 +46,8 @@ struct awaited {
 };
 
 enum class collect_until : std::uint8_t {
-  enough,         // that many are decided
+  enough,         // that many are decided, or more
+  exactly,        // that many: what has come for others stays in the mailbox
   enough_or_end,  // or one has died without a result
 };
 

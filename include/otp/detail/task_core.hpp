@@ -61,10 +61,11 @@ struct task_slot {
   const result_envelope_type* type;
   envelope* value = nullptr;  // the result's message; owned
   std::optional<exit_reason> end{};
+  bool left = false;  // completed, but past the limit: it keeps its value
 
   task_slot(task_handle& h, const result_envelope_type& t) noexcept : handle(&h), type(&t) {}
   task_slot(task_slot&& o) noexcept
-      : handle(o.handle), type(o.type), value(std::exchange(o.value, nullptr)), end(std::move(o.end)) {}
+      : handle(o.handle), type(o.type), value(std::exchange(o.value, nullptr)), end(std::move(o.end)), left(o.left) {}
   task_slot& operator=(task_slot&&) = delete;
   ~task_slot() noexcept(false) {
     if (value) destroy(value);
@@ -84,7 +85,7 @@ void require_open(const task_handle& task, const char* what);
 void require_task_owner(const task_handle& task, const char* what);
 /// Fills in the values of all, or exits the caller.
 void await_tasks(task_slot* all, std::size_t count, duration timeout, const char* what);
-/// Fills in what has come of up to `limit` of them until then.
+/// Fills in what has come of up to `limit` of them until then. Less than that is late.
 void yield_tasks(task_slot* all, std::size_t count, std::size_t limit, duration timeout, late_tasks late,
                  const char* what);
 void ignore_task(task_slot& task);
