@@ -31,9 +31,12 @@ namespace detail {
 
 void require_valid_idle_timeout(duration idle);
 
+/// What handlers return may be thrown as well. One that is caught by this alone fits no result of the handler.
+struct thrown_result {};
+
 /// What every result can add: a continue step, an idle timeout, hibernation.
 template <class Self>
-struct step_options {
+struct step_options : thrown_result {
   using otp_step = Self;
   step_result step;
   /// Runs handle_continue(work) before the next message.
@@ -78,8 +81,9 @@ struct reply_step : step_options<reply_step<Value>> {
 };
 struct noreply_step : step_options<noreply_step> {};
 template <class Value>
-struct stop_reply_step {
+struct stop_reply_step : thrown_result {
   using otp_step = stop_reply_step;
+  stop_reply_step(step_result&& s, Value&& v) : step(std::move(s)), value(std::move(v)) {}
   step_result step;
   Value value;
 };
@@ -113,7 +117,7 @@ inline detail::stop_step stop(exit_reason why) {
 
 /// What a handle_call may return when a plain reply is not all there is to say.
 template <class Reply>
-class call_result {
+class call_result : public detail::thrown_result {
  public:
   using otp_step = call_result;
   template <class Value>
@@ -134,7 +138,7 @@ class call_result {
 };
 
 /// What handle_cast, handle_info and handle_continue may return instead of nothing.
-class handler_result {
+class handler_result : public detail::thrown_result {
  public:
   using otp_step = handler_result;
   handler_result(detail::noreply_step r) : step_(std::move(r.step)) {}

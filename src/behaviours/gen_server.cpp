@@ -23,6 +23,8 @@ namespace {
     t.step.emplace(std::move(thrown.step));
   } catch (noreply_step& thrown) {
     t.step.emplace(std::move(thrown.step));
+  } catch (thrown_result&) {
+    t.step.emplace(stop(misfit_thrown("bad_return_value", "the handler", "otp::call_result<Reply>")).step);
   }
 }
 
@@ -863,6 +865,12 @@ void server_core::loop() {
 }
 
 // ---- starting and stopping ---------------------------------------------------------------------------------------
+
+exit_reason misfit_thrown(const char* kind, std::string_view where, std::string_view result) {
+  return reason::error(kind, fmt::format("{} threw a result that is not of the type that it returns; "
+                                         "return it, or throw {}(...), if that is what it returns",
+                                         where, result));
+}
 
 void require_valid_idle_timeout(duration idle) {
   if (idle.count() < 0)

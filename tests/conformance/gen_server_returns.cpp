@@ -272,7 +272,7 @@ TEST(gen_server_returns, a_stop_that_is_thrown_is_a_stop) {
 
 /// Throws what it could return.
 struct thrower {
-  enum class what { reply, reply_continue, noreply, plain_noreply, stop_reply };
+  enum class what { reply, reply_continue, noreply, plain_noreply, stop_reply, bare_reply, bare_stop_reply, misfit };
   struct ask {
     using reply = int;
     what how;
@@ -289,6 +289,9 @@ struct thrower {
       case what::noreply: kept = std::move(f); throw otp::call_result<int>(otp::noreply().then_continue(work{3}));
       case what::plain_noreply: kept = std::move(f); throw otp::noreply().then_continue(work{4});
       case what::stop_reply: break;
+      case what::bare_reply: throw otp::reply(8).then_continue(work{8});
+      case what::bare_stop_reply: throw otp::stop("stopped").reply(9);
+      case what::misfit: throw otp::reply("of another type");
     }
     throw otp::call_result<int>(otp::stop("stopped").reply(5));
   }
@@ -323,6 +326,45 @@ TEST(gen_server_returns, whatever_a_handler_may_return_may_be_thrown) {
     EXPECT_EQ(otp::call(t.server, thrower::ask{what::stop_reply}), 5);
     EXPECT_EQ(next<ended>().why, otp::exit_reason("stopped"));
     EXPECT_EQ(reason_of(t.monitor), otp::exit_reason("stopped"));
+  });
+}
+
+// What was thrown by its parts ended the server as an error of a type of ours.
+// covers: GS-042 GS-043
+TEST(gen_server_returns, a_reply_that_is_thrown_counts_or_its_reason_says_what_to_write) {
+  for_seeds(10, [] {
+    using what = thrower::what;
+    auto t = gen_server::start_monitor<thrower>({}, otp::self()).value();
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::bare_reply}), 8);
+    EXPECT_EQ(otp::call(t.server, thrower::seen{}), std::vector<std::string>{"work 8"});
+    EXPECT_EQ(otp::call(t.server, thrower::ask{what::bare_stop_reply}), 9);
+    EXPECT_EQ(reason_of(t.monitor), otp::exit_reason("stopped"));
+    t = gen_server::start_monitor<thrower>({}, otp::self()).value();
+    otp::exit_reason why = otp::try_call(t.server, thrower::ask{what::misfit}).error().cause();
+    EXPECT_EQ(why.error_type(), "bad_return_value");
+    EXPECT_NE(why.text().find("return it, or throw otp::call_result<Reply>(...)"), std::string_view::npos);
+  });
+}
+
+/// Its static init throws what it may return.
+struct thrown_init {
+  explicit thrown_init(int v) : value(v) {}
+  static otp::init_result<thrown_init> init(int v) {
+    if (v < 0) throw otp::ok(v);
+    throw otp::init_result<thrown_init>(otp::ok(v));
+  }
+  struct get {
+    using reply = int;
+  };
+  int handle_call(get) const { return value; }
+  int value;
+};
+TEST(gen_server_returns, a_result_of_init_may_be_thrown_as_what_init_returns) {
+  for_seeds(5, [] {
+    EXPECT_EQ(otp::call(gen_server::start<thrown_init>({}, 3).value(), thrown_init::get{}), 3);
+    otp::exit_reason why = gen_server::start<thrown_init>({}, -3).error();
+    EXPECT_EQ(why.error_type(), "bad_return_value");
+    EXPECT_NE(why.text().find("otp::init_result"), std::string_view::npos);
   });
 }
 

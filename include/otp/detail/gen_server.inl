@@ -305,6 +305,20 @@ std::invoke_result_t<Handler&> thrown_or_returned(Handler& handler) {
   }
 }
 
+/// The same of a handle_call, of which the parts of a result may be thrown too.
+template <class Reply, class Handler>
+call_result<Reply> reply_thrown_or_returned(Handler& handler) {
+  try {
+    return thrown_or_returned(handler);
+  } catch (call_result<Reply>& thrown) {
+    return std::move(thrown);
+  } catch (reply_step<reply_value<Reply>>& thrown) {
+    return std::move(thrown);
+  } catch (stop_reply_step<reply_value<Reply>>& thrown) {
+    return std::move(thrown);
+  }
+}
+
 template <class Handler>
 void run_handler(turn& t, Handler&& handler) {
   if constexpr (std::is_void_v<std::invoke_result_t<Handler&>>) {
@@ -394,7 +408,7 @@ void run_handle_call(turn& t, void* server, envelope* e) {
     if constexpr (!shared) t.answer<false>(r, std::monostate{});
   } else if constexpr (says_more<std::remove_cvref_t<returned>>) {
     if constexpr (watched) evidence_of<Server>.refute();
-    call_result<reply_type> result = thrown_or_returned(call);
+    call_result<reply_type> result = reply_thrown_or_returned<reply_type>(call);
     bool stops = result.step().action == step_result::what::stop;
     t.set_step(std::move(result.step()));
     if (!result.reply()) return;
@@ -526,7 +540,8 @@ class server_body final : public server_traits<Server>::core {
   void make(init_step& done, Args&... args) {
     try {
       if constexpr (has_static_init<Server, Args...>) {
-        done = init_result<Server>(Server::init(std::move(args)...)).take(storage_);
+        auto run = [&] { return Server::init(std::move(args)...); };
+        done = init_result<Server>(thrown_or_returned(run)).take(storage_);
       } else {
         traits::make(storage_, std::move(args)...);
       }
@@ -536,6 +551,9 @@ class server_body final : public server_traits<Server>::core {
     } catch (stop_step& s) {
       done.outcome = init_step::what::stop;
       done.step.reason = std::move(s.step.reason);
+    } catch (thrown_result&) {
+      done.outcome = init_step::what::stop;
+      done.step.reason = misfit_thrown("bad_return_value", "init", "otp::init_result<...>");
     }
     if (done.outcome == init_step::what::ok) holds_ = holds::server;
   }

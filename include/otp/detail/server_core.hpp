@@ -302,6 +302,8 @@ class server_core : public process_body {
   bool hibernating_ = false;
 };
 
+/// Why a server ends whose handler throws a result that is none of its own; `result` is what it could throw.
+exit_reason misfit_thrown(const char* kind, std::string_view where, std::string_view result);
 /// Throws bad_argument for options that are not the user's to set.
 void check_options(const start_options& options);
 /// already_started, if the name in the options is held; throws bad_argument if it cannot be a name.
