@@ -581,6 +581,8 @@ class from {
   template <class Value>
     requires(std::is_void_v<Reply> || !std::is_convertible_v<Value, detail::reply_value<Reply>>)
   wrong_reply<Reply, std::remove_cvref_t<Value>> reply(Value&&);
+  /// For a machine that inserts the call: the right as the reference that stands for it.
+  [[nodiscard]] envelope_type* release() noexcept { return std::exchange(request_, nullptr); }
 
  private:
   template <class... Value>

@@ -47,6 +47,8 @@ struct target_not_listed {
 };  // the handler returns step<Reply, Targets...>: add `State` to the targets, or go elsewhere
 template <class Value, class Reply>
 struct reply_does_not_fit {};  // the handler returns step<Reply, ...>: a `Value` cannot become its `Reply`
+template <class Value>
+struct replied_already;  // the caller of an event gets one reply: leave one of them out
 
 namespace detail {
 
@@ -72,26 +74,47 @@ struct typed_other_reply final : other_reply {
 
 /// A call that a transition inserts: the event, and who waits for its reply.
 template <class Event>
-struct inserted_call final : envelope {
+struct inserted_call final : inserted_request {
   using reply = typename reply_of<Event>::type;
   template <class E>
-  inserted_call(E&& e, from<reply>&& f) : envelope(&type_of), value(std::forward<E>(e)), to(std::move(f)) {}
+  inserted_call(E&& e, from<reply>&& f) : inserted_request(&type_of), value(std::forward<E>(e)) {
+    caller = f.release();
+  }
+  /// A second right to answer: what becomes of it decides, unless the event is postponed.
+  from<reply> lend() {
+    if (!caller) return {};
+    lent = true;
+    return from<reply>(static_cast<reply_envelope<reply>*>(caller));
+  }
   static const envelope_type type_of;
   Event value;
-  from<reply> to;
 };
 template <class Event>
 inline constexpr envelope_type inserted_call<Event>::type_of{
     signal::message, &record_of<Event>, [](envelope* e) { delete static_cast<inserted_call*>(e); },
     [](const envelope* e) -> const void* { return &static_cast<const inserted_call*>(e)->value; }};
 
-/// What every transition can add. Actions are done from left to right; of several that set the same, the last counts.
-template <class Self>
-struct machine_options {
-  using otp_step = Self;
+struct any_transition;
+/// The types of a transition and where it has what, for who catches one that was thrown.
+struct transition_parts {
+  const std::string_view* state;  // the type_name of the type: its address tells types apart
+  const std::string_view* value;
+  std::pair<void*, void*> (*find)(any_transition& t);
+};
+struct any_transition : thrown_result {
   machine_step step;
+  const transition_parts* parts = nullptr;
+};
+
+/// What every transition can add. Actions are done from left to right; of several that set the same, the last counts.
+/// Of several on one timer the others are as if they were not there: an update behind a start or a cancel changes the
+/// timer that ran before, and comes at once if none did. Those of the enter call are behind those of the event.
+template <class Self>
+struct machine_options : any_transition {
+  using otp_step = Self;
 
   /// Keeps the event for later: it is handled again when the state has changed, before whatever is queued by then.
+  /// An enter call can take it back by postpone(false).
   Self&& postpone(bool yes = true) && {
     step.more().postpone = yes;
     return self();
@@ -110,7 +133,7 @@ struct machine_options {
   template <class Event>
   Self&& next_event(Event&& event, from<reply_t<Event>>&& caller) && {
     auto* call = new inserted_call<std::decay_t<Event>>(std::forward<Event>(event), std::move(caller));
-    step.more().add(machine_action::what::insert, event_kind::call, call).has_from = static_cast<bool>(call->to);
+    step.more().add(machine_action::what::insert, event_kind::call, call).has_from = call->caller;
     return self();
   }
   /// The event comes unless any other is handled within this time.
@@ -148,7 +171,7 @@ struct machine_options {
   Self&& cancel_timeout(term name) && {
     return act(machine_action::what::cancel, {event_kind::timeout, std::move(name)});
   }
-  /// Another event for a timer that runs; at once, if it does not.
+  /// Another event for a timer that runs; at once, if none does.
   template <class Event>
   Self&& update_event_timeout(Event&& event) && {
     return act(machine_action::what::update, event_kind::event_timeout, make_envelope(std::forward<Event>(event)));
@@ -162,7 +185,7 @@ struct machine_options {
     return act(machine_action::what::update, {event_kind::timeout, std::move(name)},
                make_envelope(std::forward<Event>(event)));
   }
-  /// Gives back what the machine can do without until the next event.
+  /// Gives back what the machine can do without until the next event. An enter call can take that back.
   Self&& hibernate(bool yes = true) && {
     step.more().hibernate = yes;
     return self();
@@ -188,17 +211,32 @@ struct machine_options {
 
 // ---- what handlers return ----------------------------------------------------------------------------------------
 
-/// Where a machine goes, and what it does besides. Made by go(), stay(), repeat_state(), stop_and_reply().
 template <class State = detail::same_state, class Value = detail::no_answer>
+struct transition;
+namespace detail {
+template <class State, class Value>
+inline constexpr transition_parts parts_of{&type_name<State>, &type_name<Value>,
+                                           [](any_transition& t) -> std::pair<void*, void*> {
+                                             auto& self = static_cast<transition<State, Value>&>(t);
+                                             return {&self.state, &self.value};
+                                           }};
+}  // namespace detail
+
+/// Where a machine goes, and what it does besides. Made by go(), stay(), repeat_state(), stop_and_reply(). It counts as
+/// well if a handler throws it; its reply is then of the type that the handler's step names, an int or a literal.
+template <class State, class Value>
 struct transition : detail::machine_options<transition<State, Value>> {
+  static constexpr bool unanswered = std::is_same_v<Value, detail::no_answer>;
   State state;
   Value value;
 
   transition(detail::machine_step s, State&& to, Value&& v) : state(std::move(to)), value(std::move(v)) {
     this->step = std::move(s);
+    this->parts = &detail::parts_of<State, Value>;
   }
-  /// The reply to the caller of this event. `{}` is the reply type's default value.
+  /// The reply to the caller of this event, once. `{}` is the reply type's default value.
   template <class V = std::monostate>
+    requires unanswered
   transition<State, std::decay_t<V>> reply(V&& v) && {
     if (this->step.extras) {
       this->step.extras->orders_own_reply = true;
@@ -206,7 +244,15 @@ struct transition : detail::machine_options<transition<State, Value>> {
     }
     return {std::move(this->step), std::move(state), std::decay_t<V>(std::forward<V>(v))};
   }
-  transition<State, std::monostate> reply() && { return std::move(*this).reply(std::monostate()); }
+  transition<State, std::monostate> reply() &&
+    requires unanswered
+  {
+    return std::move(*this).reply(std::monostate());
+  }
+  template <class V = std::monostate>
+    requires(!unanswered)
+  replied_already<Value> reply(V&& second) &&;
+  replied_already<Value> reply() && requires(!unanswered);
   /// The reply to somebody else who waits.
   template <class Reply, class V>
   transition&& reply(from<Reply>&& to, V&& v) && {
@@ -220,7 +266,9 @@ struct transition : detail::machine_options<transition<State, Value>> {
   }
 };
 
-/// {next_state, State, Data}. It is a change if the type is another, or `==` of the same type says so.
+/// {next_state, State, Data}. It is a change if the type is another, or if a `==` of the same type says that the values
+/// differ. A type without == is one state: from connected{1} to connected{2} is no change. What is compared is the
+/// state as the handler leaves it: one that it has changed in place, and then goes to, is equal. Go to a changed copy.
 template <class State>
 transition<std::decay_t<State>> go(State&& to) {
   return {{.action = detail::machine_step::what::next}, std::decay_t<State>(std::forward<State>(to)), {}};
@@ -236,7 +284,7 @@ inline transition<> stop_and_reply(exit_reason why) {
 
 /// What a handler returns: the reply's type, and the states that it may go to.
 template <class Reply, class... Targets>
-class step {
+class step : public detail::thrown_result {
   template <class State>
   static constexpr bool listed = std::is_same_v<State, detail::same_state> || (std::is_same_v<State, Targets> || ...);
   template <class Value>
@@ -262,6 +310,20 @@ class step {
     stop(s.step);
     take(std::move(s.value));
   }
+  /// Of one that was thrown, whose types are known at run time only.
+  explicit step(detail::any_transition& thrown) {
+    const detail::transition_parts& parts = *thrown.parts;
+    const auto [to, answer] = parts.find(thrown);
+    using stored = detail::reply_value<Reply>;
+    if ((parts.state == &detail::type_name<detail::same_state> || (take_target<Targets>(parts, to) || ...)) &&
+        (parts.value == &detail::type_name<detail::no_answer> || take_value<stored>(parts, answer) ||
+         take_value<std::monostate>(parts, answer) || take_value<int>(parts, answer) ||
+         take_value<const char*>(parts, answer)))
+      asked = std::move(thrown.step);
+    else
+      asked = {.action = detail::machine_step::what::stop,
+               .reason = detail::misfit_transition(*parts.state, *parts.value, detail::type_name<step>)};
+  }
   // Refused by name.
   template <class State, class Value>
     requires(!listed<State>)
@@ -282,6 +344,21 @@ class step {
       value.emplace(std::forward<Value>(v));
     else if constexpr (std::is_same_v<std::decay_t<Value>, std::monostate>)
       value.emplace();
+  }
+  template <class Target>
+  bool take_target(const detail::transition_parts& parts, void* to) {
+    if (parts.state != &detail::type_name<Target>) return false;
+    target.template emplace<Target>(std::move(*static_cast<Target*>(to)));
+    return true;
+  }
+  template <class Value>
+  bool take_value(const detail::transition_parts& parts, void* answer) {
+    if constexpr (answers<Value>) {
+      if (parts.value != &detail::type_name<Value>) return false;
+      take(std::move(*static_cast<Value*>(answer)));
+      return true;
+    }
+    return false;
   }
   void stop(detail::step_result& s) {
     asked.action = detail::machine_step::what::stop;

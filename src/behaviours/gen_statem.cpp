@@ -35,6 +35,57 @@ struct machine_timer_due {
 
 exit_reason bad_action(const char* kind, std::string text) { return reason::error(kind, std::move(text)); }
 
+// Runs a handler or an enter call. What is thrown counts as returned; here what needs no types: a stop, and what a
+// handler throws that returns nothing, or a reply.
+template <class F>
+void run_callback(machine_turn& t, F run) {
+  try {
+    return run();
+  } catch (stop_step& thrown) {
+    t.asked = {.action = machine_step::what::stop, .reason = std::move(thrown.step.reason)};
+    return;
+  } catch (any_transition& thrown) {
+    if (thrown.parts && *thrown.parts->state == type_name<same_state> && *thrown.parts->value == type_name<no_answer>) {
+      t.asked = std::move(thrown.step);
+    } else {
+      std::string_view none = "none";
+      t.asked = {.action = machine_step::what::stop,
+                 .reason = misfit_transition(thrown.parts ? *thrown.parts->state : none,
+                                             thrown.parts ? *thrown.parts->value : none, {})};
+    }
+  } catch (thrown_result&) {
+    t.asked = {.action = machine_step::what::stop,
+               .reason = misfit_thrown("bad_return_from_state_function", "the handler", "otp::step<...>")};
+  }
+  if (t.asked.extras) t.machine.begin_actions(t, nullptr, nullptr);
+}
+
+// A handler may have been given a `from` of an inserted call: whether it let go of that counts no more.
+void take_back(inserted_request& i) noexcept {
+  if (!std::exchange(i.lent, false)) return;
+  constexpr unsigned flags = request_envelope::in_handler | request_envelope::dropped;
+  i.caller->from_flags.fetch_and(static_cast<std::uint8_t>(~flags));
+}
+
+// It counts now: the `from` was answered, is kept somewhere, or its caller fails. If there was none, the end of the
+// event is the end of the call.
+void settle_inserted(inserted_request& i) noexcept {
+  if (!i.lent) return;
+  request_envelope* r = std::exchange(i.caller, nullptr);
+  std::uint8_t flags = r->from_flags.fetch_and(static_cast<std::uint8_t>(~request_envelope::in_handler));
+  if ((flags & request_envelope::dropped) && r->progress.load() == request_state::pending)
+    fail_request(r, unanswered());
+  else
+    drop_answered(r);
+}
+
+// Of several actions on one timer only the last is done, as in OTP.
+bool is_last_on_its_timer(const std::vector<machine_action>& actions, std::size_t at) {
+  for (std::size_t later = at + 1; later < actions.size(); ++later)
+    if (actions[later].action >= machine_action::what::start && actions[later].type == actions[at].type) return false;
+  return true;
+}
+
 }  // namespace
 
 machine_action::~machine_action() { drop_quietly(content); }
@@ -69,6 +120,11 @@ struct machine_core::pending_event {
 
   request_envelope* request() const noexcept {
     return sort->kind == signal::request ? static_cast<request_envelope*>(e) : nullptr;
+  }
+  /// A call that a transition inserted: whatever else is a call is a request.
+  inserted_request* inserted() const noexcept {
+    return e && type.kind == event_kind::call && sort->kind != signal::request ? static_cast<inserted_request*>(e)
+                                                                               : nullptr;
   }
   void leave_room() noexcept {
     if (std::exchange(roomed, false)) give_back_room(*runtime_core::current(), *current_process(), bytes);
@@ -117,6 +173,7 @@ machine_core::~machine_core() {
     }
   }
   for (machine_timer& t : timers_) drop_quietly(t.content);
+  drop_quietly(last_);
 }
 
 // ---- what arrives ------------------------------------------------------------------------------------------------
@@ -200,14 +257,9 @@ void machine_core::handle(pending_event& e) {
     if (being_ended()) return let_go(e, t);
   }
   doing_.store(e.sort->record, std::memory_order_relaxed);
-  auto failed = guard_callback(*current_process(), [&] {
-    try {
-      e.run(t, server(), e.e);
-    } catch (stop_step& thrown) {
-      t.asked = {.action = machine_step::what::stop, .reason = std::move(thrown.step.reason)};
-    }
-  });
+  auto failed = guard_callback(*current_process(), [&] { run_callback(t, [&] { e.run(t, server(), e.e); }); });
   doing_.store(nullptr, std::memory_order_relaxed);
+  if (t.gone) e.e = nullptr;
   if (being_ended()) return let_go(e, t);
   if (failed) return fail(&e, t, std::move(*failed));
   if (t.asked.action == machine_step::what::stop) return fail(&e, t, std::move(t.asked.reason));
@@ -229,8 +281,8 @@ void machine_core::tell_event(sys::debug_kind what, const pending_event& e, bool
 
 void machine_core::transition(pending_event& e, machine_turn& t) {
   std::unique_ptr<step_extras> all = std::move(t.asked.extras);
-  bool postponed = all && all->postpone;
-  if (postponed && t.moved)
+  auto postponed = [&] { return all && all->postpone.value_or(false); };
+  if (postponed() && t.moved)
     return fail(&e, t,
                 bad_action("bad_action_from_state_function",
                            "postpone: the handler has taken the event over; let it take it by const reference"));
@@ -239,11 +291,11 @@ void machine_core::transition(pending_event& e, machine_turn& t) {
     machine().left(server());
   }
   if (rare_ && is_debugged()) [[unlikely]] {
-    tell_event(postponed ? sys::debug_kind::postpone : sys::debug_kind::consume, e,
+    tell_event(postponed() ? sys::debug_kind::postpone : sys::debug_kind::consume, e,
                t.request || !e.request() || e.answered);
     if (being_ended()) return let_go(e, t);
   }
-  if (postponed) {
+  if (postponed()) {
     if (auto failed = guard([&] { postpone(e, t); })) return fail(&e, t, std::move(*failed));
   } else if (!finish_event(e, t)) {
     return;
@@ -260,18 +312,15 @@ bool machine_core::enter_state(pending_event* e, machine_turn& outer, std::uniqu
     machine_turn t(*this, outer.event);
     t.entering = true;
     auto failed = guard([&] {
-      try {
-        machine().enter(t, server(), again);
-      } catch (stop_step& thrown) {
-        t.asked = {.action = machine_step::what::stop, .reason = std::move(thrown.step.reason)};
-      }
+      run_callback(t, [&] { machine().enter(t, server(), again); });
       if (!t.asked.extras || t.asked.action == machine_step::what::stop) return;
       if (!all) {
         all = std::move(t.asked.extras);
         return;
       }
       for (machine_action& a : t.asked.extras->actions) all->actions.push_back(std::move(a));
-      if (t.asked.extras->hibernate) all->hibernate = true;
+      if (t.asked.extras->postpone) all->postpone = t.asked.extras->postpone;
+      if (t.asked.extras->hibernate) all->hibernate = t.asked.extras->hibernate;
     });
     if (being_ended()) {
       if (e) let_go(*e, outer);
@@ -303,7 +352,9 @@ void machine_core::commit(bool changed, step_extras* all) {
       inserted.push_back(e);
     }
     queue_.put_before(inserted);
-    for (machine_action& a : all->actions) {
+    for (std::size_t i = 0; i < all->actions.size(); ++i) {
+      machine_action& a = all->actions[i];
+      if (a.action < machine_action::what::start || !is_last_on_its_timer(all->actions, i)) continue;
       switch (a.action) {
         case machine_action::what::start: start_timer(a); break;
         case machine_action::what::cancel: cancel_timer_of(a.type); break;
@@ -318,7 +369,7 @@ void machine_core::commit(bool changed, step_extras* all) {
         default: break;
       }
     }
-    if (all->hibernate && !has_work()) fall_asleep();
+    if (all->hibernate.value_or(false) && !has_work()) fall_asleep();
   }
   if (rare_ && rare_->hibernate_after != infinity) restart_hibernate_timer();
 }
@@ -326,7 +377,8 @@ void machine_core::commit(bool changed, step_extras* all) {
 // The event has been handled and is not kept. False: that has ended the machine.
 bool machine_core::finish_event(pending_event& e, machine_turn& t) {
   request_envelope* r = e.request();
-  if (!r) return discard(std::exchange(e.e, nullptr), "event");
+  if (inserted_request* i = e.inserted()) settle_inserted(*i);
+  if (!r) return !e.e || discard(std::exchange(e.e, nullptr), "event");
   if (!t.request) {
     if (e.answered || t.kept) drop_answered(r);
   } else if (e.listed) {
@@ -343,6 +395,7 @@ void machine_core::postpone(pending_event& e, machine_turn& t) {
   postponed_.push_back(later);
   later->bytes = e.bytes;
   later->roomed = hold_room(*current_process(), later->bytes);
+  if (inserted_request* i = later->inserted()) take_back(*i);
   request_envelope* r = t.request;
   if (!r) return;
   request_envelope* left = nullptr;
@@ -377,6 +430,12 @@ void machine_core::settle_listed(request_envelope* r) {
   if (left) drop_answered(left);
 }
 
+// The machine ends with an inserted call. Its caller gets the reason, with those of the outstanding.
+void machine_core::keep_to_the_end(pending_event& e) {
+  take_back(*e.inserted());
+  last_ = std::exchange(e.e, nullptr);
+}
+
 // The machine ends because of this event, or of none.
 void machine_core::fail(pending_event* e, machine_turn& t, exit_reason why) {
   ending end{.why = std::move(why)};
@@ -390,6 +449,8 @@ void machine_core::fail(pending_event* e, machine_turn& t, exit_reason why) {
       end.listed = e->listed;
     } else if (r) {
       if (e->answered || t.kept) drop_answered(r);
+    } else if (e->inserted()) {
+      keep_to_the_end(*e);
     } else if (e->e) {
       guard([&] { destroy(e->e); });
     }
@@ -404,8 +465,10 @@ void machine_core::fail(pending_event* e, machine_turn& t, exit_reason why) {
 // A fatal signal ends the process while an event is handled.
 void machine_core::let_go(pending_event& e, machine_turn& t) {
   request_envelope* r = e.request();
-  if (!r) {
-    guard([&] { destroy(e.e); });
+  if (e.inserted()) {
+    keep_to_the_end(e);
+  } else if (!r) {
+    if (e.e) guard([&] { destroy(e.e); });
   } else if (!t.request || e.listed) {
     {
       runtime_bracket bracket;
@@ -428,7 +491,7 @@ void machine_core::begin_actions(machine_turn& t, void (*own)(void*), void* argu
   };
   const char* usual = stops ? "bad_reply_action_from_state_function" : "bad_action_from_state_function";
   if (own && !all.orders_own_reply) own(argument);
-  if (t.entering && all.postpone)
+  if (t.entering && all.postpone.value_or(false))
     return bad("bad_state_enter_action_from_state_function", "postpone: there is no event in an enter call");
   for (machine_action& a : all.actions) {
     if (a.action == machine_action::what::own_reply) {
@@ -456,6 +519,15 @@ void machine_core::begin_actions(machine_turn& t, void (*own)(void*), void* argu
       return bad(usual, what + ": " + std::string(name_of(*a.content->type)) + " is not among the events of " +
                             std::string(type_.name));
   }
+}
+
+exit_reason misfit_transition(std::string_view state, std::string_view value, std::string_view result) {
+  std::string thrown = state == type_name<same_state> ? "stay() or the like" : fmt::format("go({})", state);
+  if (value != type_name<no_answer>)
+    thrown += fmt::format(", reply({})", value == type_name<std::monostate> ? "" : value);
+  std::string advice = result.empty() ? "the handler returns no step; let it return otp::step<...>"
+                                      : fmt::format("the handler returns {0}; return it, or throw {0}(...)", result);
+  return reason::error("bad_return_from_state_function", fmt::format("thrown: {}; {}", thrown, advice));
 }
 
 void enter_went_elsewhere(machine_turn& t, const std::string& where) {
@@ -496,7 +568,7 @@ void machine_core::cancel_timer_of(const event_type& type) {
 void machine_core::start_timer(machine_action& a) {
   cancel_timer_of(a.type);
   if (a.time == infinity) return;
-  bool now = a.absolute ? a.time <= otp::now().time_since_epoch() : a.time.count() == 0;
+  bool now = !a.absolute && a.time.count() == 0;  // a point in time that has passed comes with the mailbox
   timers_.push_back({std::move(a.type), std::exchange(a.content, nullptr), ++timer_number_, {}});
   if (now) {
     ++zero_timers_;
@@ -539,7 +611,7 @@ void machine_core::begin(init_step&&) {
   machine_turn t(*this, none);
   t.asked.extras = machine().first(server());
   if (t.asked.extras) {
-    t.asked.extras->postpone = false;  // there is no event
+    t.asked.extras->postpone.reset();  // there is no event
     auto failed = guard([&] { begin_actions(t, nullptr, nullptr); });
     if (being_ended()) return;
     if (!failed && t.asked.action == machine_step::what::stop) failed = std::move(t.asked.reason);

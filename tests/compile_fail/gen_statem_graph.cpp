@@ -221,6 +221,33 @@ void callbacks() {
   auto text = otp::diagram<changes_a_value>();  // error: wrong_enter<changes_a_value>
 }
 
+// ---- one reply to a caller ---------------------------------------------------------------------------------------
+
+struct repeats_itself {
+  using states = otp::states<off, on_state>;
+  using events = otp::events<ask>;
+  otp::step<int, on_state> on(off&, const ask&) {
+    return go(on_state{}).reply(1).postpone().reply(2);  // error: replied_already<int>
+  }
+  otp::step<int> on(on_state&, const ask&) {
+    return stay().reply(1).reply();  // error: replied_already<int>
+  }
+};
+
+// ---- a state that is a value says what a change is ---------------------------------------------------------------
+
+struct position {
+  int x;
+};
+struct never_changes {
+  using state = position;
+  using events = otp::events<press>;
+  otp::step<void, state> handle_event(const state& s, const press&) { return go(position{s.x + 1}); }
+};
+void values() {
+  auto a = start_link<never_changes>();  // error: state_needs_equality<never_changes, position>
+}
+
 // ---- init --------------------------------------------------------------------------------------------------------
 
 struct good {

@@ -264,6 +264,69 @@ TEST(gen_statem_enter, an_enter_call_cannot_postpone_or_insert_events) {
   });
 }
 
+// covers: SM-043 SM-096
+TEST(gen_statem_enter, an_enter_call_may_take_back_what_the_event_asked_for) {
+  with_enter_calls(5, []<class M>(std::type_identity<M>, const journal& log) {
+    using note = typename M::note;
+    using move = typename M::move;
+    auto m = gen_statem::start<M>({}, log).value();
+    auto go_green_by = [&](std::function<otp::step<void>(M&)> enter, std::function<move(M&)> how) {
+      tell<M>(m, [=](M& data) -> move {
+        data.on_enter["green"] = enter;
+        data.reactions["go"] = how;
+        return otp::go(M::at_red());
+      });
+      log.take();
+      otp::cast(m, note{"go"});
+      otp::testing::settle();
+    };
+    auto postpones = [](M&) -> move { return otp::go(M::at_green()).postpone(); };
+    // Left alone, the event comes again in the new state: it goes there once more, and is kept.
+    go_green_by([](M&) -> otp::step<void> { return otp::stay(); }, postpones);
+    EXPECT_EQ(log.take(), (strings{"cast go in red", "enter green from red", "cast go in green"}));
+    EXPECT_EQ(otp::sys::get_status(m).postponed.size(), 1U);
+    tell<M>(m, [](M& data) -> move {
+      data.reactions.clear();
+      return otp::go(M::at_blue(1));
+    });
+    go_green_by([](M&) -> otp::step<void> { return otp::stay().postpone(false); }, postpones);
+    EXPECT_EQ(log.take(), (strings{"cast go in red", "enter green from red"}));
+    EXPECT_EQ(otp::sys::get_status(m).postponed.size(), 0U);
+    // Nor does it hibernate.
+    auto hibernates = [](M&) -> move { return otp::go(M::at_green()).hibernate(); };
+    go_green_by([](M&) -> otp::step<void> { return otp::stay(); }, hibernates);
+    EXPECT_TRUE(otp::sys::get_status(m).hibernating);
+    go_green_by([](M&) -> otp::step<void> { return otp::stay().hibernate(false); }, hibernates);
+    EXPECT_FALSE(otp::sys::get_status(m).hibernating);
+    // A timer: its own action on it is the last.
+    log.take();
+    go_green_by([](M&) -> otp::step<void> { return otp::stay().update_timeout("n", note{"at once"}); },
+                [](M&) -> move { return otp::go(M::at_green()).timeout("n", 5s, note{"later"}); });
+    EXPECT_EQ(log.take(), (strings{"cast go in red", "enter green from red", "{timeout, \"n\"} at once in green"}));
+    otp::sleep(6s);
+    EXPECT_EQ(log.take(), strings{});
+  });
+}
+// A call that is answered and postponed has its reply, and its event goes when the postponement does.
+// covers: SM-055
+TEST(gen_statem_enter, a_call_whose_postponement_is_taken_back_is_answered_or_fails) {
+  with_enter_calls(5, []<class M>(std::type_identity<M>, const journal& log) {
+    using answer = typename M::answer;
+    auto m = gen_statem::start<M>({}, log).value();
+    tell<M>(m, [](M& data) -> typename M::move {
+      data.on_enter["green"] = [](M&) -> otp::step<void> { return otp::stay().postpone(false); };
+      return otp::stay();
+    });
+    EXPECT_EQ(
+        otp::call(m, typename M::ask{[](M&) -> answer { return otp::go(M::at_green()).postpone().reply("answered"); }}),
+        "answered");
+    tell<M>(m, [](M&) -> typename M::move { return otp::go(M::at_red()); });
+    auto failed = otp::try_call(m, typename M::ask{[](M&) -> answer { return otp::go(M::at_green()).postpone(); }});
+    EXPECT_EQ(failed.error().cause(), otp::reason::no_reply);
+    EXPECT_EQ(otp::sys::get_status(m).postponed.size(), 0U);
+  });
+}
+
 // ---- hibernation -------------------------------------------------------------------------------------------------
 
 // covers: SM-101

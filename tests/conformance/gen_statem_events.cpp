@@ -280,6 +280,140 @@ TEST(gen_statem_events, any_kind_of_event_may_be_inserted_and_comes_as_that_kind
   });
 }
 
+/// Inserts calls of whoever waits, for handlers that stop, throw, postpone, keep or drop what they are given.
+struct inserts {
+  struct here {};
+  struct there {};
+  using states = otp::states<here, there>;
+  enum class what { stop, raise, stop_with_from, raise_with_from, postpone, keep, drop, answer, again, sleep };
+  struct keep {
+    using reply = int;
+  };
+  struct inner {
+    using reply = int;
+    what how;
+  };
+  struct shared {
+    using reply = int;
+    what how;
+  };
+  struct insert {
+    what how;
+  };
+  struct move {};
+  struct answer_kept {};
+  using events = otp::events<keep, inner, shared, insert, move, answer_kept>;
+  template <class State>
+  void on(State&, const keep&, otp::from<int> f) {
+    waiting = std::move(f);
+  }
+  template <class State>
+  otp::step<void> on(State&, const insert& i) {
+    if (i.how == what::stop || i.how == what::raise) return otp::stay().next_event(inner{i.how}, std::move(waiting));
+    return otp::stay().next_event(shared{i.how}, std::move(waiting));
+  }
+  otp::step<int> on(here&, const inner& i) {
+    if (i.how == what::raise) throw std::runtime_error("raised");
+    return otp::stop("stopped");
+  }
+  otp::step<int> on(here&, const shared& s, otp::from<int> f) {
+    switch (s.how) {
+      case what::stop_with_from: return otp::stop("stopped");
+      case what::raise_with_from: throw std::runtime_error("raised");
+      case what::postpone: return otp::stay().postpone();
+      case what::keep: waiting = std::move(f); return otp::stay();
+      case what::answer: f.reply(1); return otp::stay().reply(2);
+      case what::again: return otp::stay().next_event(shared{what::answer}, std::move(f));
+      case what::sleep: otp::sleep(10s); return otp::stay();
+      default: return otp::stay();
+    }
+  }
+  int on(there&, const shared&) { return 3; }
+  otp::step<void, there> on(here&, move) { return otp::go(there{}); }
+  void on(there&, move) {}
+  template <class State>
+  void on(State&, answer_kept) {
+    waiting.reply(4);
+  }
+  otp::from<int> waiting;
+};
+/// What the caller of a call gets that a transition inserts; `then` is done when it was handled.
+std::string insert_a_call(inserts::what how, const std::function<void(const otp::server<inserts>&)>& then = {}) {
+  auto m = gen_statem::start<inserts>().value();
+  auto id = otp::send_request(m, inserts::keep{});
+  otp::cast(m, inserts::insert{how});
+  otp::testing::settle();
+  if (then) then(m);
+  auto answer = otp::wait_response(id, 5s);
+  if (!answer) return "none";
+  return *answer ? std::to_string(**answer) : answer->error().cause().to_string();
+}
+// The caller of an inserted call was told no_reply where the machine ended.
+// covers: SM-041 SM-063
+TEST(gen_statem_events, the_caller_of_an_inserted_call_gets_the_reason_that_the_machine_ends_with) {
+  using what = inserts::what;
+  for_seeds(10, [] {
+    const std::string raised = otp::reason::error("std::runtime_error", "raised").to_string();
+    EXPECT_EQ(insert_a_call(what::stop), "\"stopped\"");
+    EXPECT_EQ(insert_a_call(what::stop_with_from), "\"stopped\"");
+    EXPECT_EQ(insert_a_call(what::raise), raised);
+    EXPECT_EQ(insert_a_call(what::raise_with_from), raised);
+    // Ended from outside: while it is handled, and while it waits.
+    auto end = [](const otp::server<inserts>& m) { otp::exit(m, "from outside"); };
+    EXPECT_EQ(insert_a_call(what::sleep, end), "\"from outside\"");
+    EXPECT_EQ(insert_a_call(what::postpone, end), "\"from outside\"");
+  });
+}
+// The caller of an inserted call was told no_reply when a handler with a `from` postponed it.
+// covers: SM-055 SM-063
+TEST(gen_statem_events, an_inserted_call_is_as_good_as_one_that_came) {
+  using what = inserts::what;
+  for_seeds(10, [] {
+    auto move = [](const otp::server<inserts>& m) {
+      otp::sleep(1s);
+      otp::cast(m, inserts::move{});
+    };
+    EXPECT_EQ(insert_a_call(what::postpone, move), "3");
+    EXPECT_EQ(insert_a_call(what::postpone), "none");
+    EXPECT_EQ(insert_a_call(what::keep), "none");
+    auto answer = [](const otp::server<inserts>& m) { otp::cast(m, inserts::answer_kept{}); };
+    EXPECT_EQ(insert_a_call(what::keep, answer), "4");
+    EXPECT_TRUE(insert_a_call(what::drop).starts_with("{no_reply"));
+    EXPECT_EQ(insert_a_call(what::answer), "1") << "the first one";
+    EXPECT_EQ(insert_a_call(what::again), "1");
+  });
+}
+// Handed on, a call belongs to another machine than the one that ends.
+// covers: SM-063
+TEST(gen_statem_events, an_inserted_call_of_another_machine_fails_with_the_one_that_held_it) {
+  struct holder {
+    struct only {};
+    using states = otp::states<only>;
+    struct take {
+      std::shared_ptr<otp::from<int>> from;
+    };
+    using events = otp::events<take, inserts::shared>;
+    otp::step<void> on(only&, const take& t) { return otp::stay().next_event(inserts::shared{}, std::move(*t.from)); }
+    otp::step<int> on(only&, const inserts::shared&, otp::from<int>) { return otp::stop("stopped"); }
+  };
+  struct giver {
+    struct only {};
+    using states = otp::states<only>;
+    using events = otp::events<inserts::keep>;
+    explicit giver(otp::server<holder> h) : to(h) {}
+    void on(only&, const inserts::keep&, otp::from<int> f) {
+      otp::cast(to, typename holder::take{std::make_shared<otp::from<int>>(std::move(f))});
+    }
+    otp::server<holder> to;
+  };
+  for_seeds(10, [] {
+    auto h = gen_statem::start<holder>().value();
+    auto g = gen_statem::start<giver>({}, h).value();
+    EXPECT_EQ(otp::try_call(g, inserts::keep{}, 5s).error().cause(), otp::reason::no_reply);
+    EXPECT_TRUE(otp::is_alive(g));
+  });
+}
+
 // covers: SM-064 SM-125
 TEST(gen_statem_events, what_cannot_be_inserted_ends_the_machine) {
   in_both_modes(5, []<class M>(std::type_identity<M>, const journal&) {

@@ -253,10 +253,61 @@ TEST(gen_statem_timers, an_update_changes_the_event_and_starts_at_once_what_does
     EXPECT_EQ(log.take(), strings{"{timeout, \"x\"} now in red"});
     tell<M>(m, [](M&) -> move { return otp::stay().update_event_timeout(note{"now"}); });
     EXPECT_EQ(log.take(), strings{"event_timeout now in red"});
-    // One that was started by the same transition runs.
+  });
+}
+
+// Of several actions on one timer all were done, one after the other; in OTP only the last counts at all.
+// covers: SM-043 SM-065 SM-076 SM-077 SM-079
+TEST(gen_statem_timers, of_several_actions_on_one_timer_only_the_last_is_done) {
+  in_both_modes(5, []<class M>(std::type_identity<M>, const journal& log) {
+    using note = typename M::note;
+    using move = typename M::move;
+    auto m = gen_statem::start<M>({}, log).value();
+    auto run_100 = [&] { tell<M>(m, [](M&) -> move { return otp::stay().timeout("n", 100ms, note{"a"}); }); };
+    auto comes_at = [&](otp::duration when) {
+      otp::sleep(when);
+      otp::testing::settle();
+      strings seen = log.take();
+      otp::sleep(1s);
+      EXPECT_EQ(log.take(), strings{});
+      return seen;
+    };
+    const strings b{"{timeout, \"n\"} b in red"};
+    // None ran before: an update comes at once.
+    tell<M>(m, [](M&) -> move { return otp::stay().timeout("n", 100ms, note{"a"}).update_timeout("n", note{"b"}); });
+    EXPECT_EQ(comes_at(0s), b);
+    tell<M>(m, [](M&) -> move { return otp::stay().timeout("n", 0s, note{"a"}).update_timeout("n", note{"b"}); });
+    EXPECT_EQ(comes_at(0s), b);
+    tell<M>(m, [](M&) -> move { return otp::stay().update_timeout("n", note{"a"}).update_timeout("n", note{"b"}); });
+    EXPECT_EQ(comes_at(0s), b);
     tell<M>(m, [](M&) -> move { return otp::stay().event_timeout(3s, note{"a"}).update_event_timeout(note{"b"}); });
-    otp::sleep(4s);
-    EXPECT_EQ(log.take(), strings{"event_timeout b in red"});
+    EXPECT_EQ(comes_at(0s), strings{"event_timeout b in red"});
+    // One ran before: it changes that.
+    run_100();
+    tell<M>(m, [](M&) -> move { return otp::stay().cancel_timeout("n").update_timeout("n", note{"b"}); });
+    EXPECT_EQ(comes_at(100ms), b);
+    run_100();
+    tell<M>(m, [](M&) -> move { return otp::stay().timeout("n", 200ms, note{"y"}).update_timeout("n", note{"b"}); });
+    EXPECT_EQ(comes_at(100ms), b);
+    run_100();
+    tell<M>(m, [](M&) -> move {
+      return otp::stay().timeout("n", otp::infinity, note{"y"}).update_timeout("n", note{"b"});
+    });
+    EXPECT_EQ(comes_at(100ms), b);
+    run_100();
+    tell<M>(m, [](M&) -> move { return otp::stay().update_timeout("n", note{"b"}).cancel_timeout("n"); });
+    EXPECT_EQ(comes_at(100ms), strings{});
+    // The place of the last one is what counts, too.
+    tell<M>(m, [](M&) -> move {
+      return otp::stay().timeout(1, 0s, note{"a"}).timeout(2, 0s, note{"b"}).update_timeout(1, note{"c"});
+    });
+    EXPECT_EQ(comes_at(0s), (strings{"{timeout, 2} b in red", "{timeout, 1} c in red"}));
+    // A change of the state ends the state timer before that.
+    tell<M>(m, [](M&) -> move { return otp::stay().state_timeout(100ms, note{"a"}); });
+    tell<M>(m, [](M&) -> move {
+      return otp::go(M::at_green()).state_timeout(200ms, note{"y"}).update_state_timeout(note{"b"});
+    });
+    EXPECT_EQ(comes_at(0s), strings{"state_timeout b in green"});
   });
 }
 
@@ -287,6 +338,27 @@ TEST(gen_statem_timers, a_timer_may_have_a_point_in_time) {
     EXPECT_EQ(log.take(), strings{"state_timeout past in red"});
     tell<M>(m, [=](M&) -> move { return otp::stay().timeout("n", otp::instant(), note{"long past"}); });
     EXPECT_EQ(log.take(), strings{"{timeout, \"n\"} long past in red"});
+  });
+}
+
+// A point in time that had passed was taken for no time at all: it came before events that wait.
+// covers: SM-083 SM-084
+TEST(gen_statem_timers, a_point_in_time_that_has_passed_is_not_a_timer_of_no_time) {
+  in_both_modes(10, []<class M>(std::type_identity<M>, const journal& log) {
+    using note = typename M::note;
+    using move = typename M::move;
+    auto m = gen_statem::start<M>({}, log).value();
+    otp::sys::suspend(m);
+    otp::cast(m, typename M::act{[](M&) -> move {
+                return otp::stay()
+                    .timeout(1, otp::now() - 5s, note{"past"})
+                    .event_timeout(otp::now() - 5s, note{"never"})
+                    .timeout(2, 0s, note{"zero"});
+              }});
+    otp::cast(m, note{"waiting"});
+    otp::sys::resume(m);
+    otp::testing::settle();
+    EXPECT_EQ(log.take(), (strings{"{timeout, 2} zero in red", "cast waiting in red", "{timeout, 1} past in red"}));
   });
 }
 

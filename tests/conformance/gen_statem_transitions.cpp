@@ -105,6 +105,139 @@ TEST(gen_statem_transitions, what_the_runtime_sends_is_info_too_and_so_is_any_ot
   });
 }
 
+/// Counts its copies that are there; may throw when it goes.
+struct counted {
+  explicit counted(std::shared_ptr<int> c) : count(std::move(c)) { ++*count; }
+  counted(counted&& o) noexcept : count(std::exchange(o.count, nullptr)) {}
+  counted& operator=(counted&&) = delete;
+  ~counted() {
+    if (count) --*count;
+  }
+  std::string to_string() const { return "counted"; }
+  std::shared_ptr<int> count;
+};
+struct keeps_messages {
+  struct taker {};
+  struct looker {};
+  struct swapper {};
+  struct leaver {};
+  struct thrower {};
+  using states = otp::states<taker, looker, swapper, leaver, thrower>;
+  struct next {};
+  using events = otp::events<next>;
+  otp::step<void, looker> on(taker&, next) { return otp::go(looker{}); }
+  otp::step<void, swapper> on(looker&, next) { return otp::go(swapper{}); }
+  otp::step<void, leaver> on(swapper&, next) { return otp::go(leaver{}); }
+  otp::step<void, thrower> on(leaver&, next) { return otp::go(thrower{}); }
+  void on(taker&, otp::message m) { kept = std::move(m); }
+  void on(looker&, const otp::message&) {}
+  void on(swapper&, otp::message&& m) { kept = std::move(m); }
+  void on(leaver&, otp::message&&) {}
+  void on(thrower&, otp::message) { throw std::runtime_error("with it"); }
+  otp::message kept;
+};
+// A message that a handler took by value was destroyed twice.
+// covers: SM-028
+TEST(gen_statem_transitions, a_message_may_be_taken_over_and_is_freed_once) {
+  for_seeds(5, [] {
+    for (bool debugged : {false, true}) {
+      auto count = std::make_shared<int>(0);
+      auto m = gen_statem::start_monitor<keeps_messages>().value();
+      if (debugged) otp::sys::log(m.server, 10);
+      auto send = [&] {
+        otp::send(m.server.pid(), counted(count));
+        otp::testing::settle();
+        return *count;
+      };
+      EXPECT_EQ(send(), 1);
+      EXPECT_EQ(send(), 1) << "the new one is kept, the one before is gone";
+      otp::cast(m.server, keeps_messages::next{});
+      EXPECT_EQ(send(), 1) << "looked at";
+      otp::cast(m.server, keeps_messages::next{});
+      EXPECT_EQ(send(), 1) << "the one before, in its place, is gone";
+      otp::cast(m.server, keeps_messages::next{});
+      EXPECT_EQ(send(), 1) << "left where it was";
+      otp::cast(m.server, keeps_messages::next{});
+      otp::testing::settle();
+      send();
+      EXPECT_EQ(reason_of(m.monitor), otp::reason::error("std::runtime_error", "with it"));
+      EXPECT_EQ(*count, 0);
+    }
+  });
+}
+// Killed while its handler has it.
+// covers: SM-028
+TEST(gen_statem_transitions, a_message_that_was_taken_over_is_freed_once_by_a_kill_too) {
+  struct machine {
+    struct only {};
+    using states = otp::states<only>;
+    using events = otp::events<>;
+    void on(only&, otp::message) { otp::sleep(10s); }
+  };
+  for_seeds(5, [] {
+    auto count = std::make_shared<int>(0);
+    auto m = gen_statem::start_monitor<machine>().value();
+    otp::send(m.server.pid(), counted(count));
+    otp::testing::settle();
+    EXPECT_EQ(*count, 1);
+    otp::exit(m.server, otp::reason::kill);
+    EXPECT_EQ(reason_of(m.monitor), killed);
+    EXPECT_EQ(*count, 0);
+  });
+}
+struct takes_all {
+  struct only {};
+  using states = otp::states<only>;
+  struct watch {
+    otp::pid whom;
+  };
+  using events = otp::events<watch>;
+  explicit takes_all(journal j) : log(std::move(j)) {}
+  void on(only&, const watch& w) { otp::monitor(w.whom); }
+  void otherwise(const auto&, const auto& any) { log.add(std::string(otp::detail::type_name<decltype(any)>)); }
+  journal log;
+};
+// What the runtime sends did not reach an `otherwise`, unless some state had a handler of its own for it.
+// covers: SM-028
+TEST(gen_statem_transitions, what_the_runtime_sends_reaches_otherwise) {
+  struct machine {
+    struct only {};
+    using states = otp::states<only>;
+    struct watch {
+      otp::pid whom;
+    };
+    using events = otp::events<watch>;
+    explicit machine(journal j) : log(std::move(j)) {}
+    void on(only&, const watch& w) { otp::monitor(w.whom); }
+    void otherwise(const only&, const otp::down& d) { log.add("down " + d.reason.to_string()); }
+    void otherwise(const only&, const otp::message& any) { log.add("any " + any.to_string()); }
+    journal log;
+  };
+  for_seeds(5, [] {
+    journal log;
+    auto m = gen_statem::start<machine>({}, log).value();
+    otp::pid other = sleeper();
+    otp::cast(m, machine::watch{other});
+    otp::testing::settle();
+    otp::exit(other, "done");
+    otp::testing::settle();
+    otp::send(m, 42);
+    otp::testing::settle();
+    EXPECT_EQ(log.take(), (strings{"down \"done\"", "any 42"}));
+    // One that takes events of any type gets the listed ones and those of the runtime.
+    auto all = gen_statem::start<takes_all>({}, log).value();
+    other = sleeper();
+    otp::cast(all, takes_all::watch{other});
+    otp::testing::settle();
+    otp::exit(other, "done");
+    otp::send(all.pid(), 42);
+    otp::testing::settle();
+    strings seen = log.take();
+    ASSERT_EQ(seen.size(), 1U);
+    EXPECT_NE(seen[0].find("down"), std::string::npos);
+  });
+}
+
 // covers: SM-030
 TEST(gen_statem_transitions, a_cast_always_succeeds) {
   in_both_modes(5, []<class M>(std::type_identity<M>, const journal&) {
@@ -129,6 +262,119 @@ TEST(gen_statem_transitions, a_result_may_be_thrown) {
     EXPECT_EQ(state_of(m.server), "green");
     otp::cast(m.server, typename M::act{[](M&) -> typename M::move { throw otp::stop("thrown stop"); }});
     EXPECT_EQ(reason_of(m.monitor), "thrown stop");
+  });
+}
+
+/// Throws what its handlers may return, and what they may not.
+struct thrower {
+  struct one {};
+  struct two {};
+  struct three {};
+  using states = otp::states<one, two, three>;
+  struct ask {
+    using reply = std::string;
+    int how;
+  };
+  struct plain {
+    using reply = int;
+    int how;
+  };
+  struct tell {
+    int how;
+  };
+  using events = otp::events<ask, plain, tell>;
+  explicit thrower(journal j = {}) : log(std::move(j)) {}
+  [[noreturn]] static void deep_down(int how) {
+    if (how == 0) throw otp::stay().reply(std::string("stay"));
+    if (how == 1) throw otp::go(two{}).reply(std::string("go"));
+    if (how == 2) throw otp::stop("x").reply(std::string("stop"));
+    if (how == 3) throw otp::stop_and_reply("x").reply(std::string("stop_and_reply"));
+    if (how == 4) throw otp::go(two{}).reply("a literal").state_timeout(1s, tell{0});
+    if (how == 5) throw otp::repeat_state().reply({});
+    if (how == 6) throw otp::go(three{}).reply("not among the targets");
+    if (how == 7) throw otp::stay().reply(4.5);
+    if (how == 8) throw otp::step<int>(otp::stay().reply(1));
+    if (how == 9) throw otp::stop("x").reply(4.5);
+    throw otp::go(two{});
+  }
+  otp::step<std::string, two> on(one&, const ask& a) { deep_down(a.how); }
+  otp::step<std::string, three> on(two&, const ask&) { return otp::go(three{}).reply("three"); }
+  int on(one&, const plain& p) {
+    if (p.how == 0) throw otp::stop("stopped");
+    throw otp::stay().reply(1);
+  }
+  void on(one&, const tell& t) {
+    if (t.how == 0) throw otp::stay();
+    if (t.how == 1) throw otp::stay().state_timeout(1s, tell{7});
+    if (t.how == 2) throw otp::go(two{});
+    if (t.how == 3) throw otp::noreply();
+    if (t.how == 7) log.add("timeout");
+  }
+  void on(two&, const tell&) {}
+  void enter(one&) {
+    if (!log.take().empty()) throw otp::stay().state_timeout(1s, tell{7});
+  }
+  void terminate(const otp::exit_reason& why) { log.add(std::string(why.text())); }
+  journal log;
+};
+// What a handler threw ended the machine, unless it was of the handler's own result type or a stop.
+// covers: SM-031
+TEST(gen_statem_transitions, whatever_a_handler_may_return_may_be_thrown) {
+  for_seeds(5, [] {
+    auto ask = [](int how) { return otp::call(gen_statem::start<thrower>().value(), thrower::ask{how}); };
+    EXPECT_EQ(ask(0), "stay");
+    EXPECT_EQ(ask(1), "go");
+    EXPECT_EQ(ask(2), "stop");
+    EXPECT_EQ(ask(3), "stop_and_reply");
+    EXPECT_EQ(ask(4), "a literal");
+    EXPECT_EQ(ask(5), "");
+    for (int how : {2, 3}) {
+      auto m = gen_statem::start_monitor<thrower>().value();
+      otp::call(m.server, thrower::ask{how});
+      EXPECT_EQ(reason_of(m.monitor), "x");
+    }
+    auto m = gen_statem::start<thrower>().value();
+    otp::call(m, thrower::ask{4});
+    EXPECT_EQ(otp::sys::get_status(m).timers.size(), 1U);
+    EXPECT_EQ(otp::call(m, thrower::ask{}), "three");
+    // Of a handler that returns nothing, and of an enter call that returns nothing.
+    journal log;
+    m = gen_statem::start<thrower>({}, log).value();
+    for (int how : {0, 1}) otp::cast(m, thrower::tell{how});
+    otp::sleep(2s);
+    EXPECT_EQ(log.take(), strings{"timeout"});
+    log.add("throw in enter");
+    m = gen_statem::start<thrower>({}, log).value();
+    otp::sleep(2s);
+    EXPECT_EQ(log.take(), strings{"timeout"});
+    auto stopped = gen_statem::start_monitor<thrower>().value();
+    otp::cast(stopped.server, thrower::tell{0});
+    EXPECT_EQ(otp::try_call(stopped.server, thrower::plain{0}).error().cause(), "stopped");
+  });
+}
+// covers: SM-031
+TEST(gen_statem_transitions, what_a_handler_throws_and_could_not_return_ends_the_machine_and_says_what_to_write) {
+  for_seeds(5, [] {
+    auto why = [](auto event) {
+      auto m = gen_statem::start_monitor<thrower>().value();
+      if constexpr (std::is_same_v<decltype(event), thrower::tell>)
+        otp::cast(m.server, event);
+      else
+        EXPECT_FALSE(otp::try_call(m.server, event));
+      otp::exit_reason end = reason_of(m.monitor);
+      EXPECT_EQ(end.error_type(), "bad_return_from_state_function");
+      return std::string(end.text());
+    };
+    auto says = [](const std::string& text, std::initializer_list<const char*> parts) {
+      for (const char* part : parts) EXPECT_NE(text.find(part), std::string::npos) << text;
+    };
+    says(why(thrower::ask{6}), {"go(", "three", "return it, or throw", "step<"});
+    says(why(thrower::ask{7}), {"reply(double)", "step<"});
+    says(why(thrower::ask{8}), {"return it, or throw otp::step<...>(...)"});
+    says(why(thrower::ask{9}), {"return it, or throw otp::step<...>(...)"});
+    says(why(thrower::plain{1}), {"reply(int)", "let it return otp::step<...>"});
+    says(why(thrower::tell{2}), {"go(", "two", "let it return otp::step<...>"});
+    says(why(thrower::tell{3}), {"otp::step<...>"});
   });
 }
 
@@ -261,6 +507,45 @@ TEST(gen_statem_transitions, a_stop_hands_new_data_and_the_state_to_terminate) {
     otp::cast(m.server, last_words::end{"data"});
     reason_of(m.monitor);
     EXPECT_EQ(log.take(), strings{"otherwise data, \"end\""});
+  });
+}
+
+// A bad action had the machine terminate in the state that it was leaving.
+// covers: SM-115
+TEST(gen_statem_transitions, a_bad_action_terminates_the_machine_in_the_new_state) {
+  struct machine {
+    struct first {};
+    struct second {
+      int value;
+    };
+    using states = otp::states<first, second>;
+    struct move {
+      using reply = std::string;
+      bool bad_reply;
+    };
+    using events = otp::events<move>;
+    explicit machine(journal j) : log(std::move(j)) {}
+    otp::step<std::string, second> on(first&, const move& m) {
+      ++data;
+      if (m.bad_reply) return otp::go(second{2}).reply("sent").reply(otp::from<int>(), 1);
+      return otp::go(second{1}).state_timeout(-1s, m).reply("not sent");
+    }
+    void terminate(const first&, const otp::exit_reason&) { log.add("in the first"); }
+    void terminate(const second& s, const otp::exit_reason&) {
+      log.add("in the second, " + std::to_string(s.value) + ", data " + std::to_string(data));
+    }
+    int data = 0;
+    journal log;
+  };
+  for_seeds(5, [] {
+    journal log;
+    auto m = gen_statem::start<machine>({}, log).value();
+    EXPECT_EQ(otp::try_call(m, machine::move{false}).error().cause().error_type(), "bad_action_from_state_function");
+    EXPECT_EQ(log.take(), strings{"in the second, 1, data 1"});
+    m = gen_statem::start<machine>({}, log).value();
+    EXPECT_EQ(otp::call(m, machine::move{true}), "sent");
+    otp::testing::settle();
+    EXPECT_EQ(log.take(), strings{"in the second, 2, data 1"});
   });
 }
 

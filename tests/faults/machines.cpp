@@ -106,7 +106,7 @@ TEST(timers_of_one_transition, of_several_that_set_the_same_the_last_counts_and_
         EXPECT_EQ(one({what::again, what::set}), strings{name + " 1 at 1"});
         EXPECT_EQ(one({what::set, what::cancel}), strings{}) << "cancelled";
         EXPECT_EQ(one({what::set, what::cancel, what::again}), strings{name + " 2 at 2"}) << "and set once more";
-        EXPECT_EQ(one({what::set, what::update}), strings{name + " 3 at 1"}) << "another event at the old time";
+        EXPECT_EQ(one({what::set, what::update}), strings{name + " 3 at 0"}) << "of none that ran before: at once";
         EXPECT_EQ(one({what::cancel, what::update}), strings{name + " 3 at 0"}) << "of none: at once";
         EXPECT_EQ(one({what::cancel}), strings{});
       }

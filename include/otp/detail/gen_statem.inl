@@ -12,6 +12,9 @@ struct wrong_states;  // using states = otp::states<...>;  lists them, each once
 template <class Machine, class State>
 struct wrong_state;  // a state is a value that can be moved
 template <class Machine, class State>
+struct state_needs_equality;  // `using state`: its == says what a change is; without one the machine never changes
+                              // state
+template <class Machine, class State>
 struct initial_is_no_state;  // using initial = otp::states<...>;  lists some of `states`
 template <class Machine, class State>
 struct initial_state_needs_init;  // `State` has no default value: add  static otp::init_result<Machine> init(...)
@@ -233,6 +236,20 @@ using handler_result_t =
 template <class Machine, class Event>
 concept state_takes = taken_by_any<Machine, Event, states_t<Machine>>;
 
+template <class Machine, class Event, class List>
+constexpr bool caught_by_any = false;
+template <class Machine, class Event, class... States>
+constexpr bool caught_by_any<Machine, Event, states<States...>> =
+    (handler<by_otherwise, Machine, States, Event>::exists || ...);
+struct event_of_nobody {};
+/// What needs no listing reaches it: some state takes it, or `otherwise` does. An `otherwise` that takes events of any
+/// type does not mean every message.
+template <class Machine, class Event>
+concept takes_unlisted =
+    state_takes<Machine, Event> ||
+    (caught_by_any<Machine, Event, states_t<Machine>> &&
+     (!std::is_same_v<Event, message> || !caught_by_any<Machine, event_of_nobody, states_t<Machine>>));
+
 template <class T>
 constexpr bool is_step = false;
 template <class Reply, class... Targets>
@@ -303,7 +320,7 @@ constexpr auto judge_event() {
 }
 template <class Machine, class Event>
 constexpr auto judge_unlisted() {
-  if constexpr (state_takes<Machine, Event>)
+  if constexpr (takes_unlisted<Machine, Event>)
     return judge_handlers<Machine, Event>(states_t<Machine>());
   else
     return std::type_identity<fine>();
@@ -394,6 +411,8 @@ template <class Machine, class State>
 constexpr auto judge_state() {
   if constexpr (!std::is_object_v<State> || !std::is_move_constructible_v<State> || std::is_const_v<State>)
     return std::type_identity<wrong_state<Machine, State>>();
+  else if constexpr (run_time_states<Machine> && !compared_state<State>)
+    return std::type_identity<state_needs_equality<Machine, State>>();
   else
     return judge_enter<Machine, State>();
 }
@@ -524,7 +543,7 @@ constexpr auto judge_machine_cast() {
 }
 template <class Machine, class Event>
 constexpr auto judge_machine_send() {
-  if constexpr (in_list<Event, standard_events> || state_takes<Machine, message>)
+  if constexpr (in_list<Event, standard_events> || takes_unlisted<Machine, message>)
     return std::type_identity<fine>();
   else
     return judge_machine_cast<Machine, Event>();
@@ -594,7 +613,7 @@ struct event_caller {
       clear_edge(*call);  // the caller waits for whoever holds the `from`, not for this handler
       return from<reply>(call);
     }
-    if (inserted) return std::move(inserted->to);
+    if (inserted) return inserted->lend();
     return {};
   }
   template <class Value>
@@ -606,10 +625,11 @@ struct event_caller {
       }
       t.template answer<true>(call, std::forward<Value>(value));
     } else if (inserted) {
+      from<reply> to = inserted->lend();
       if constexpr (std::is_void_v<reply>)
-        inserted->to.reply();
+        to.reply();
       else
-        inserted->to.reply(std::forward<Value>(value));
+        to.reply(std::forward<Value>(value));
     }
   }
 };
@@ -640,10 +660,26 @@ void move_to(machine_box<Machine>& box, State&& to, machine_turn& t) {
   box.state.template emplace<state>(std::forward<State>(to));
 }
 
-// What a step asks for is done as far as only templates can: the reply, the new state.
+/// What a handler returns, or throws instead, as in OTP: it may come from deep down.
+template <class Step, class Handler>
+Step step_of(Handler& handler) {
+  try {
+    return handler();
+  } catch (Step& thrown) {
+    return std::move(thrown);
+  } catch (any_transition& thrown) {
+    return Step(thrown);
+  } catch (stop_reply_step<reply_value<typename Step::reply_type>>& thrown) {
+    return std::move(thrown);
+  }
+}
+
+// What a step asks for is done as far as only templates can: the reply, the new state. That is the new one even if one
+// of the actions is refused: it is the one to terminate in.
 template <class Machine, class Caller, class Reply, class... Targets>
 void apply_step(machine_turn& t, machine_box<Machine>& box, const Caller& caller, step<Reply, Targets...>&& given) {
   t.asked = std::move(given.asked);
+  const bool moves = t.asked.action == machine_step::what::next;
   struct own_reply {
     machine_turn& turn;
     const Caller& who;
@@ -658,7 +694,7 @@ void apply_step(machine_turn& t, machine_box<Machine>& box, const Caller& caller
   else
     own_reply::send(&own);
   if constexpr (sizeof...(Targets) > 0) {
-    if (t.asked.action != machine_step::what::next) return;
+    if (!moves) return;
     std::visit(
         [&]<class State>(State& to) {
           if constexpr (!std::is_same_v<State, std::monostate>) move_to<Machine>(box, std::move(to), t);
@@ -685,8 +721,7 @@ void run_in_state(machine_turn& t, machine_box<Machine>& box, Event& event, cons
     if constexpr (std::is_void_v<result>) {
       run();
     } else if constexpr (is_step<result>) {
-      // What is thrown counts as returned, as in OTP: it may come from deep down.
-      apply_step<Machine>(t, box, caller, thrown_or_returned(run));
+      apply_step<Machine>(t, box, caller, step_of<result>(run));
     } else if constexpr (reply_of<Event>::named) {
       caller.answer(t, run());
     } else {
@@ -727,11 +762,19 @@ void run_inserted_call(turn& t, void* server, envelope* e) {
 }
 template <class Machine>
 void run_machine_message(turn& t, void* server, envelope* e) {
+  // Lent, unless the handler takes it over; it may leave another in its place.
   struct lent {
-    explicit lent(envelope* l) : value(l) {}
-    ~lent() { value.release(); }
+    lent(machine_turn& turn, envelope* l) : whose(turn), first(l), value(l) {}
+    ~lent() noexcept(false) {
+      if (value.envelope() == first)
+        value.release();
+      else
+        whose.gone = true;
+    }
+    machine_turn& whose;
+    envelope* first;
     message value;
-  } m(e);
+  } m(static_cast<machine_turn&>(t), e);
   run_event<Machine>(t, server, m.value, event_caller<Machine, message>{});
 }
 
@@ -749,7 +792,7 @@ void run_enter_of(machine_turn& t, machine_box<Machine>& box, State& own, const 
   if constexpr (std::is_void_v<result>) {
     run();
   } else {
-    result given = thrown_or_returned(run);
+    result given = step_of<result>(run);
     t.asked = std::move(given.asked);
     if (t.asked.extras) t.machine.begin_actions(t, nullptr, nullptr);
     if (t.asked.action != machine_step::what::next) return;
@@ -777,7 +820,7 @@ struct event_table;
 template <class Machine, class... Events>
 struct event_table<Machine, events<Events...>> {
   template <class Event>
-  static constexpr bool standard = state_takes<Machine, Event> && !(std::is_same_v<Event, Events> || ...);
+  static constexpr bool standard = takes_unlisted<Machine, Event> && !(std::is_same_v<Event, Events> || ...);
   static constexpr std::size_t count = sizeof...(Events) + (reply_of<Events>::named + ... + 0) + standard<down> +
                                        standard<exit_signal> + standard<timer_expired> + standard<timer_cancelled> +
                                        standard<duration>;
@@ -836,7 +879,7 @@ inline const machine_type machine_type_record{
         .continues = nullptr,
         .continue_count = 0,
         .any_info = []() -> runner {
-          if constexpr (state_takes<Machine, message>)
+          if constexpr (takes_unlisted<Machine, message>)
             return &run_machine_message<Machine>;
           else
             return nullptr;

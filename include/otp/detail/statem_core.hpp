@@ -10,6 +10,7 @@
 //         4. queue_ holds inserted and retried events, all of them before whatever is in the mailbox. Timers of no time
 //            fire when queue_ is empty, in the order in which they were started.
 #pragma once
+#include <otp/detail/request.hpp>
 #include <otp/detail/server_core.hpp>
 
 namespace otp {
@@ -69,7 +70,14 @@ struct other_reply {
 
 /// One thing that a transition does besides moving.
 struct machine_action {
-  enum class what : std::uint8_t { own_reply, reply, insert, start, cancel, update } action;
+  enum class what : std::uint8_t {
+    own_reply,
+    reply,
+    insert,
+    start,
+    cancel,
+    update
+  } action;  // of timers: from start on
   event_type type{};
   envelope* content = nullptr;  // owned
   bool has_from = false;        // insert: a call with its caller
@@ -93,8 +101,8 @@ struct machine_action {
 /// What most transitions have none of.
 struct step_extras {
   std::vector<machine_action> actions;
-  bool postpone = false;
-  bool hibernate = false;
+  std::optional<bool> postpone;
+  std::optional<bool> hibernate;
   bool orders_own_reply = false;  // it stands among the actions
 
   machine_action& add(machine_action::what w, event_type type, envelope* content = nullptr);
@@ -113,6 +121,16 @@ struct machine_step {
   }
 };
 
+/// A call that a transition inserts, without its types.
+struct inserted_request : envelope {
+  explicit inserted_request(const envelope_type* t) noexcept : envelope(t) {}
+  ~inserted_request() {
+    if (caller) from_dropped(caller);
+  }
+  request_envelope* caller = nullptr;  // who waits: a reference, as a `from` has one
+  bool lent = false;                   // a handler was given a `from` of its own, and that decides
+};
+
 class machine_core;
 
 /// One run of a handler or of an enter call.
@@ -128,6 +146,7 @@ class machine_turn : public turn {
   bool entering = false;  // an enter call
   bool kept = false;      // answered and postponed: the event has a reference of its own
   bool moved = false;     // the handler was given the event to keep
+  bool gone = false;      // and has taken its envelope too
 };
 
 /// One per type of machine.
@@ -185,6 +204,7 @@ class machine_core : public server_core {
   void postpone(pending_event& e, machine_turn& t);
   void fail(pending_event* e, machine_turn& t, exit_reason why);
   void settle_listed(request_envelope* r);
+  void keep_to_the_end(pending_event& e);
   void start_timer(machine_action& a);
   void cancel_timer_of(const event_type& type);
   void drop_timer(std::size_t at);
@@ -192,11 +212,14 @@ class machine_core : public server_core {
 
   event_list queue_;
   event_list postponed_;
+  envelope* last_ = nullptr;  // an inserted call that the machine ends with: its caller gets the reason
   std::vector<machine_timer> timers_;
   std::uint64_t timer_number_ = 0;
   std::size_t zero_timers_ = 0;
 };
 
+/// Why a machine ends that throws a transition which its handler cannot return.
+exit_reason misfit_transition(std::string_view state, std::string_view value, std::string_view result);
 /// An enter call may not go to another state.
 void enter_went_elsewhere(machine_turn& t, const std::string& where);
 
