@@ -179,6 +179,7 @@ machine_core::~machine_core() {
 // ---- what arrives ------------------------------------------------------------------------------------------------
 
 void machine_core::receive(envelope* e) {
+  if (rare_ && own_timer(e)) return;  // a cast by its kind, but not by its type
   switch (e->type->kind) {
     case signal::system:
     case signal::stop: return server_core::receive(e);
@@ -201,7 +202,7 @@ void machine_core::receive(envelope* e) {
       break;
     default: break;
   }
-  if (take_timer(e) || (rare_ && own_timer(e))) return;
+  if (take_timer(e)) return;
   if (is_parent_exit(*e)) return run_info(e);
   runner r = runner_of(*e);
   if (!r) {
