@@ -13,8 +13,6 @@ constexpr unsigned shard_bits = 6;
 constexpr unsigned place_bits = 24;
 constexpr std::uint64_t timer_mark = std::uint64_t{1} << 63;
 
-constexpr nanos far_away = 1'000'000'000;  // what was left of a timer then need not be known to the millisecond
-
 constexpr std::uint32_t place_of(std::uint64_t number) {
   return static_cast<std::uint32_t>(number >> shard_bits & ((1U << place_bits) - 1));
 }
@@ -262,12 +260,7 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
   return true;
 }
 
-// Never more than it was set to: the coarse clock is behind by at most its step.
-nanos timer_table::left_of(nanos deadline) noexcept {
-  nanos left = deadline - core_.sched.coarse_now() - (core_.sched.seeded() ? 0 : scheduler::coarse_step);
-  if (left < far_away) left = deadline - core_.sched.now();
-  return std::max<nanos>(0, left);
-}
+nanos timer_table::left_of(nanos deadline) noexcept { return std::max<nanos>(0, deadline - core_.sched.now()); }
 
 std::optional<duration> timer_table::cancel(ref timer) {
   if (!timer) throw bad_argument("cancel_timer: this is not a reference; give what send_after or start_timer returned");
@@ -302,7 +295,7 @@ std::optional<duration> timer_table::read(ref timer) {
       return std::nullopt;
     deadline = e->request.when.time_since_epoch().count();
   }
-  return duration(std::max<nanos>(0, deadline - core_.sched.now()));
+  return duration(left_of(deadline));
 }
 
 void timer_table::fired(timer& t) noexcept {

@@ -91,6 +91,11 @@ nanos scheduler::now() noexcept { return options_.seeded ? virtual_now_ : machin
 // CLOCK_MONOTONIC_COARSE is the time of the kernel's last tick: at most 4 ms behind with 250 ticks a second.
 nanos scheduler::coarse_now() noexcept { return options_.seeded ? virtual_now_ : read_clock(CLOCK_MONOTONIC_COARSE); }
 
+nanos scheduler::timeout_begin(nanos timeout) noexcept {
+  constexpr nanos far_away = 1'000'000'000, most_behind = 10'000'000;
+  return options_.seeded || timeout < far_away ? now() : coarse_now() + most_behind;
+}
+
 std::int64_t scheduler::wall_now() noexcept {
   constexpr std::int64_t start_of_2026 = 1'767'225'600'000'000'000;
   return options_.seeded ? start_of_2026 + virtual_now_ : read_clock(CLOCK_REALTIME);

@@ -296,8 +296,11 @@ class scheduler {
   unsigned shard_count() const noexcept { return static_cast<unsigned>(workers_.size()); }
 
   nanos now() noexcept;         ///< exact
-  nanos coarse_now() noexcept;  ///< at most `coarse_step` behind, a few nanoseconds to read
-  static constexpr nanos coarse_step = 4'000'000;
+  nanos coarse_now() noexcept;  ///< some milliseconds behind, a few nanoseconds to read
+  /// What a timeout counts from: the clock, or for one of a second or more the coarse clock and what it may be behind
+  /// (a tick of 4 ms, and as much again where the tick is late), so that it comes some milliseconds late and never
+  /// early.
+  nanos timeout_begin(nanos timeout) noexcept;
   /// System time in nanoseconds since 1970; virtual in the seeded engine.
   std::int64_t wall_now() noexcept;
   std::uint64_t random() noexcept;
