@@ -100,10 +100,12 @@ template <class Number>
 constexpr std::uint64_t absolute_of(Number number) noexcept {
   if constexpr (std::is_enum_v<Number>) {
     return absolute_of(static_cast<std::underlying_type_t<Number>>(number));
+  } else if constexpr (std::is_signed_v<Number>) {
+    using magnitude = std::make_unsigned_t<Number>;
+    const auto bits = static_cast<magnitude>(number);
+    return number < 0 ? static_cast<magnitude>(0 - bits) : bits;
   } else {
-    auto bits = static_cast<std::uint64_t>(number);
-    if constexpr (std::is_signed_v<Number>) return number < 0 ? 0 - bits : bits;
-    return bits;
+    return static_cast<std::uint64_t>(number);
   }
 }
 

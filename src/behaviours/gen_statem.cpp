@@ -396,7 +396,7 @@ void machine_core::postpone(pending_event& e, machine_turn& t) {
   postponed_.push_back(later);
   later->bytes = e.bytes;
   later->roomed = hold_room(*current_process(), later->bytes);
-  if (inserted_request* i = later->inserted()) take_back(*i);
+  if (inserted_request* i = e.inserted()) take_back(*i);
   request_envelope* r = t.request;
   if (!r) return;
   request_envelope* left = nullptr;
