@@ -192,9 +192,9 @@ TEST(log_overload, flush_mode_gives_up_what_waits) {
   l.log->flush();
   otp::logger_counters now = l.log->counters();
   EXPECT_GE(now.flushed, 48U) << "all but what the sink had";
-  EXPECT_EQ(
-      now.flushed + now.dropped + l.sink->lines().size() - (l.sink->lines().back().starts_with("logger: ") ? 1 : 0),
-      100U);
+  strings lines = l.sink->lines();  // it may say in one line what it left out, or in two
+  auto own = std::count_if(lines.begin(), lines.end(), [](auto& line) { return line.starts_with("logger: "); });
+  EXPECT_EQ(now.flushed + now.dropped + lines.size() - static_cast<std::size_t>(own), 100U);
 }
 
 TEST(log_overload, limits_that_make_no_sense_are_refused) {
