@@ -3,8 +3,7 @@
 // Shape   `otp::partition<counter>("counters", key)` is an address like any name: call, cast and send find the
 //         partition that the key belongs to at that moment. Looking up asks no process.
 // Units   as many partitions as the runtime has workers, unless told. A whole number or an enum goes to |key| modulo
-// the
-//         number of partitions, also in a term or a child_id; any other key by its hash.
+//         the number of partitions, also in a term or a child_id; any other key by its hash.
 // Errors  start_link: bad_argument that lists every fault. A call to a partition of a supervisor that is not there
 //         exits with noproc; an address while there are zero partitions throws bad_argument.
 // Source  Elixir's PartitionSupervisor. Differs: the children are a spec, or a function from partition number to spec.

@@ -195,8 +195,7 @@ bool unalias(ref alias);
 // ---- names -------------------------------------------------------------------------------------------------------
 
 /// Registers a process under a name of 1 to 255 bytes, any but NUL. Errors: bad_argument if the name is taken or
-/// reserved
-/// ("undefined", "none"), or the process has a name or is dead; the text names the holder.
+/// reserved ("undefined", "none"), or the process has a name or is dead; the text names the holder.
 void register_name(std::string_view name, pid process);
 void unregister_name(std::string_view name);  ///< Errors: bad_argument if nobody has it.
 std::optional<pid> whereis(std::string_view name);

@@ -2,9 +2,7 @@
 //
 // Shape   the runtime keeps the message and sends it to a process or a name when the time has come, never earlier. A
 //         timer for a process vanishes when that process ends; a name is looked up at expiry.
-// Units   otp::duration from now, or an absolute otp::instant. 0 is "at once" and still asynchronous. What was left of
-// a
-//         timer of a second or more when it was cancelled is told some milliseconds too low, and never too high.
+// Units   otp::duration from now, or an absolute otp::instant. 0 is "at once" and still asynchronous.
 // Errors  bad_argument for a negative time.
 // Source  erlang:send_after/3, start_timer/3, cancel_timer/2, read_timer/1 and the timer module. An interval timer
 //         sends one message a period whether or not its target is busy, as in OTP; if the timer itself is late by

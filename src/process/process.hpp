@@ -82,7 +82,7 @@ struct mailbox_account {
 
 struct link_record {
   std::uint64_t unlinking = 0;  // id of an unlink that is not acknowledged yet; 0: active
-  bool late = false;            // signals.cpp, rule of the late
+  bool late = false;            // made after the signal that ends the process: told noproc
 };
 
 struct monitor_record {

@@ -88,7 +88,8 @@ void scheduler::give_way() noexcept { sched_yield(); }
 nanos scheduler::machine_now() noexcept { return read_clock(CLOCK_MONOTONIC); }
 nanos scheduler::now() noexcept { return options_.seeded ? virtual_now_ : machine_now(); }
 
-// CLOCK_MONOTONIC_COARSE is the time of the kernel's last tick: at most 4 ms behind with 250 ticks a second.
+// CLOCK_MONOTONIC_COARSE is the time of the kernel's last tick: 4 ms behind with 250 ticks a second, and more where a
+// tick is late (6.6 ms were seen on a virtual machine).
 nanos scheduler::coarse_now() noexcept { return options_.seeded ? virtual_now_ : read_clock(CLOCK_MONOTONIC_COARSE); }
 
 nanos scheduler::timeout_begin(nanos timeout) noexcept {

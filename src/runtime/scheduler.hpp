@@ -298,8 +298,7 @@ class scheduler {
   nanos now() noexcept;         ///< exact
   nanos coarse_now() noexcept;  ///< some milliseconds behind, a few nanoseconds to read
   /// What a timeout counts from: the clock, or for one of a second or more the coarse clock and what it may be behind
-  /// (a tick of 4 ms, and as much again where the tick is late), so that it comes some milliseconds late and never
-  /// early.
+  /// (10 ms: a tick, and more than a late one was seen to add), so that it comes some milliseconds late and not early.
   nanos timeout_begin(nanos timeout) noexcept;
   /// System time in nanoseconds since 1970; virtual in the seeded engine.
   std::int64_t wall_now() noexcept;
