@@ -563,7 +563,7 @@ void server_core::fall_asleep() {
 
 void server_core::restart_hibernate_timer() {
   if (rare_->hibernate_timer) cancel_timer(rare_->hibernate_timer);
-  rare_->hibernate_timer = start_own_timer(hibernate_due, rare_->hibernate_after, ++rare_->hibernate_number);
+  rare_->hibernate_timer = start_own_timer(hibernate_due, after_now(rare_->hibernate_after), ++rare_->hibernate_number);
 }
 
 void server_core::set_idle_timeout(step_result& step) {
@@ -572,7 +572,7 @@ void server_core::set_idle_timeout(step_result& step) {
   m.idle_message = std::exchange(step.timeout_message, nullptr);
   m.idle_time = step.timeout == step_result::idle::at ? infinity : step.time;
   m.idle_number = ++m.idle_last;
-  m.idle_timer = start_own_timer(idle_expired, step.time, m.idle_number);
+  m.idle_timer = start_own_timer(idle_expired, after_now(step.time), m.idle_number);
 }
 
 // While the server is suspended. One with a deadline keeps it.
@@ -589,7 +589,7 @@ void server_core::restart_idle_times() {
   rare& m = *rare_;
   if (m.idle_number != 0 && m.idle_time != infinity) {
     pause_idle_timeout();
-    m.idle_timer = start_own_timer(idle_expired, m.idle_time, m.idle_number);
+    m.idle_timer = start_own_timer(idle_expired, after_now(m.idle_time), m.idle_number);
   }
   if (m.hibernate_after != infinity && !hibernating_) restart_hibernate_timer();
 }

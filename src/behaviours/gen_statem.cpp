@@ -28,11 +28,6 @@ namespace detail {
 
 namespace {
 
-/// What a machine's timer sends; one that was cancelled too late carries a number that is gone.
-struct machine_timer_due {
-  std::uint64_t number;
-};
-
 exit_reason bad_action(const char* kind, std::string text) { return reason::error(kind, std::move(text)); }
 
 // Runs a handler or an enter call. What is thrown counts as returned; here what needs no types: a stop, and what a
@@ -179,7 +174,7 @@ machine_core::~machine_core() {
 // ---- what arrives ------------------------------------------------------------------------------------------------
 
 void machine_core::receive(envelope* e) {
-  if (rare_ && own_timer(e)) return;  // a cast by its kind, but not by its type
+  if (take_timer(e) || (rare_ && own_timer(e))) return;  // casts by their kind, but not by their type
   switch (e->type->kind) {
     case signal::system:
     case signal::stop: return server_core::receive(e);
@@ -202,7 +197,6 @@ void machine_core::receive(envelope* e) {
       break;
     default: break;
   }
-  if (take_timer(e)) return;
   if (is_parent_exit(*e)) return run_info(e);
   runner r = runner_of(*e);
   if (!r) {
@@ -577,8 +571,7 @@ void machine_core::start_timer(machine_action& a) {
   }
   ref& timer = timers_.back().timer;
   try {
-    timer = a.absolute ? send_at(instant(a.time), self(), machine_timer_due{timer_number_})
-                       : send_after(a.time, self(), machine_timer_due{timer_number_});
+    timer = start_own_timer(machine_timer_due, a.absolute ? instant(a.time) : after_now(a.time), timer_number_);
   } catch (...) {
     drop_quietly(timers_.back().content);
     timers_.pop_back();
@@ -587,8 +580,8 @@ void machine_core::start_timer(machine_action& a) {
 }
 
 bool machine_core::take_timer(envelope* e) {
-  if (e->type != &value_envelope<machine_timer_due>::type_of) return false;
-  std::uint64_t number = static_cast<value_envelope<machine_timer_due>*>(e)->value.number;
+  if (e->type != &machine_timer_due) return false;
+  std::uint64_t number = number_of_own_timer(*e);
   destroy(e);
   count_handled();
   auto at = std::find_if(timers_.begin(), timers_.end(), [&](const machine_timer& t) { return t.number == number; });

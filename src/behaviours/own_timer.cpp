@@ -1,4 +1,4 @@
-// The timers that a server sets for itself: an idle timeout, hibernation.
+// The timers that a server sets for itself: an idle timeout, hibernation, those of a state machine.
 #include <otp/timer.hpp>
 
 #include "behaviours/server_parts.hpp"
@@ -18,9 +18,10 @@ struct own_timer_envelope final : envelope {
 // Casts, which a receive passes over; without a record, by which process_info leaves them out.
 constinit const envelope_type idle_expired{signal::cast, nullptr, own_timer_envelope::free, nullptr};
 constinit const envelope_type hibernate_due{signal::cast, nullptr, own_timer_envelope::free, nullptr};
+constinit const envelope_type machine_timer_due{signal::cast, nullptr, own_timer_envelope::free, nullptr};
 
-ref start_own_timer(const envelope_type& type, duration delay, std::uint64_t number) {
-  timer_request request{.to = self(), .when = after_now(delay)};
+ref start_own_timer(const envelope_type& type, instant when, std::uint64_t number) {
+  timer_request request{.to = self(), .when = when};
   request.payload = new own_timer_envelope(type, number);
   return arm_timer(std::move(request));
 }

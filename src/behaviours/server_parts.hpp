@@ -29,7 +29,8 @@ std::optional<exit_reason> guard_callback(process& p, F&& code) {
 /// that was cancelled too late carries an old number.
 extern const envelope_type idle_expired;
 extern const envelope_type hibernate_due;
-ref start_own_timer(const envelope_type& type, duration delay, std::uint64_t number);
+extern const envelope_type machine_timer_due;
+ref start_own_timer(const envelope_type& type, instant when, std::uint64_t number);
 std::uint64_t number_of_own_timer(const envelope& e) noexcept;
 
 struct server_core::rare {

@@ -1,4 +1,6 @@
 // State machines: the event timer, the state timer, and timers with names.
+#include <otp/receive.hpp>
+
 #include "conformance/gen_statem_support.hpp"
 
 namespace {
@@ -478,6 +480,34 @@ TEST(gen_statem_timers, on_threads_a_timer_that_was_cancelled_too_late_is_none) 
               for (auto& line : log.take()) EXPECT_EQ(line, "state_timeout due in blue1");
             }),
             normal);
+}
+
+namespace {
+struct waits_inside {
+  struct only {};
+  struct see_anything {
+    using reply = bool;
+  };
+  struct tick {};
+  using states = otp::states<only>;
+  using events = otp::events<see_anything, tick>;
+  otp::step<bool> on(only&, see_anything) {
+    bool seen = otp::receive([](const otp::message&) { return true; }, otp::after(1s, [] { return false; }));
+    return otp::stay().reply(seen);
+  }
+  otp::step<void> on(only&, tick) { return otp::stay().timeout("late", 100ms, tick{}); }
+};
+}  // namespace
+
+TEST(gen_statem_timers, its_own_timers_are_no_messages_that_a_handler_could_receive) {
+  for_seeds(10, [] {
+    auto m = gen_statem::start<waits_inside>().value();
+    otp::cast(m, waits_inside::tick{});
+    otp::pid asks = otp::spawn([m] { EXPECT_FALSE(otp::call(m, waits_inside::see_anything{})); });
+    otp::sleep(500ms);
+    EXPECT_EQ(otp::info(m.pid())->message_queue_len, 0U);
+    end_of(asks);
+  });
 }
 
 }  // namespace

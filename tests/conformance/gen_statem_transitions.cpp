@@ -72,37 +72,42 @@ TEST(gen_statem_transitions, an_event_says_how_it_came) {
               (strings{"call 1 in red", "cast 2 in red", "info 3 in red", "info 4 in red", "info 5 in red"}));
   });
 }
+/// What a machine writes down that watches a process: of its end, and of a plain message.
+template <class Machine>
+strings heard_by() {
+  journal log;
+  auto m = gen_statem::start<Machine>({}, log).value();
+  otp::pid other = sleeper();
+  otp::cast(m, typename Machine::watch{other});
+  otp::testing::settle();
+  otp::exit(other, "done");
+  otp::testing::settle();
+  otp::send(m.pid(), 42);
+  otp::testing::settle();
+  return log.take();
+}
+
+struct takes_info {
+  struct only {};
+  using states = otp::states<only>;
+  struct watch {
+    otp::pid whom;
+  };
+  using events = otp::events<watch>;
+  explicit takes_info(journal j) : log(std::move(j)) {}
+  void on(only&, const watch& w) { otp::monitor(w.whom); }
+  void on(only&, const otp::down& d, const otp::event_type& type) {
+    log.add(type.to_string() + " down " + d.reason.to_string());
+  }
+  void on(only&, const otp::message& any, const otp::event_type& type) {
+    log.add(type.to_string() + " " + any.to_string());
+  }
+  journal log;
+};
+
 // covers: SM-028
 TEST(gen_statem_transitions, what_the_runtime_sends_is_info_too_and_so_is_any_other_message) {
-  struct machine {
-    struct only {};
-    using states = otp::states<only>;
-    struct watch {
-      otp::pid whom;
-    };
-    using events = otp::events<watch>;
-    explicit machine(journal j) : log(std::move(j)) {}
-    void on(only&, const watch& w) { otp::monitor(w.whom); }
-    void on(only&, const otp::down& d, const otp::event_type& type) {
-      log.add(type.to_string() + " down " + d.reason.to_string());
-    }
-    void on(only&, const otp::message& any, const otp::event_type& type) {
-      log.add(type.to_string() + " " + any.to_string());
-    }
-    journal log;
-  };
-  for_seeds(20, [] {
-    journal log;
-    auto m = gen_statem::start<machine>({}, log).value();
-    otp::pid other = sleeper();
-    otp::cast(m, machine::watch{other});
-    otp::testing::settle();
-    otp::exit(other, "done");
-    otp::testing::settle();
-    otp::send(m.pid(), 42);
-    otp::testing::settle();
-    EXPECT_EQ(log.take(), (strings{"info down \"done\"", "info 42"}));
-  });
+  for_seeds(20, [] { EXPECT_EQ(heard_by<takes_info>(), (strings{"info down \"done\"", "info 42"})); });
 }
 
 /// Counts its copies that are there; may throw when it goes.
@@ -197,42 +202,27 @@ struct takes_all {
   void otherwise(const auto&, const auto& any) { log.add(std::string(otp::detail::type_name<decltype(any)>)); }
   journal log;
 };
+struct catches_info {
+  struct only {};
+  using states = otp::states<only>;
+  struct watch {
+    otp::pid whom;
+  };
+  using events = otp::events<watch>;
+  explicit catches_info(journal j) : log(std::move(j)) {}
+  void on(only&, const watch& w) { otp::monitor(w.whom); }
+  void otherwise(const only&, const otp::down& d) { log.add("down " + d.reason.to_string()); }
+  void otherwise(const only&, const otp::message& any) { log.add("any " + any.to_string()); }
+  journal log;
+};
+
 // What the runtime sends did not reach an `otherwise`, unless some state had a handler of its own for it.
 // covers: SM-028
 TEST(gen_statem_transitions, what_the_runtime_sends_reaches_otherwise) {
-  struct machine {
-    struct only {};
-    using states = otp::states<only>;
-    struct watch {
-      otp::pid whom;
-    };
-    using events = otp::events<watch>;
-    explicit machine(journal j) : log(std::move(j)) {}
-    void on(only&, const watch& w) { otp::monitor(w.whom); }
-    void otherwise(const only&, const otp::down& d) { log.add("down " + d.reason.to_string()); }
-    void otherwise(const only&, const otp::message& any) { log.add("any " + any.to_string()); }
-    journal log;
-  };
   for_seeds(5, [] {
-    journal log;
-    auto m = gen_statem::start<machine>({}, log).value();
-    otp::pid other = sleeper();
-    otp::cast(m, machine::watch{other});
-    otp::testing::settle();
-    otp::exit(other, "done");
-    otp::testing::settle();
-    otp::send(m, 42);
-    otp::testing::settle();
-    EXPECT_EQ(log.take(), (strings{"down \"done\"", "any 42"}));
+    EXPECT_EQ(heard_by<catches_info>(), (strings{"down \"done\"", "any 42"}));
     // One that takes events of any type gets the listed ones and those of the runtime.
-    auto all = gen_statem::start<takes_all>({}, log).value();
-    other = sleeper();
-    otp::cast(all, takes_all::watch{other});
-    otp::testing::settle();
-    otp::exit(other, "done");
-    otp::send(all.pid(), 42);
-    otp::testing::settle();
-    strings seen = log.take();
+    strings seen = heard_by<takes_all>();
     ASSERT_EQ(seen.size(), 1U);
     EXPECT_NE(seen[0].find("down"), std::string::npos);
   });
