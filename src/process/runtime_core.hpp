@@ -227,15 +227,17 @@ inline process* current_process() noexcept {
 /// An operation begins in a watched runtime. An overflow is contained here, where it leaves no lock of ours behind; an
 /// explorer may let others go first.
 void at_point(worker&, const char* what);
-/// The runtime of the caller; throws bad_argument naming `what` when there is none.
-inline runtime_core& require_runtime(const char* what) {
+/// The worker that the caller runs on; throws bad_argument naming `what` when there is none.
+inline worker& require_worker(const char* what) {
   worker* w = scheduler::current();
   if (!w) [[unlikely]]
     refuse_outside(what);
   if (core_of(*w).explorer) [[unlikely]]
     at_point(*w, what);
-  return core_of(*w);
+  return *w;
 }
+/// The runtime of the caller; throws as above.
+inline runtime_core& require_runtime(const char* what) { return core_of(require_worker(what)); }
 
 /// Who runs here: looked up once a call, since every look at the thread is a call of its own.
 struct running_process {

@@ -25,8 +25,9 @@ class timer_table {
   explicit timer_table(runtime_core& core);
   ~timer_table();
 
-  ref arm(timer_request&& request);
-  std::optional<duration> cancel(ref timer);
+  /// For what runs on this worker.
+  ref arm(worker& here, timer_request&& request);
+  std::optional<duration> cancel(const worker& here, ref timer);
   std::optional<duration> read(ref timer);
   void target_ended(std::uint64_t number) noexcept;
   /// The target of a pending timer that is dead, if there is one; nothing may run meanwhile.
@@ -52,19 +53,25 @@ class timer_table {
   };
   static constexpr std::size_t entries_kept = 1024;  // unused ones, per shard
 
-  unsigned wheel_of(process& me);
+  struct taken {
+    nanos deadline = 0;
+    pid target{};
+  };
+
+  unsigned wheel_of(process& me, const worker& here);
   void note_expiry(process& me, std::uint64_t number, const timer_request& request);
   bool is_pending(std::uint64_t number) noexcept;
-  entry& reserve(unsigned number_of_shard);
-  void start(entry& e, timer_request& request, worker& on) noexcept;
-  ref arm_for_others(process* me, unsigned where, timer_request& request);
+  void add_place(shard&, unsigned number_of_shard);
+  entry& reserve(shard&, unsigned number_of_shard);
+  void start(shard&, entry&, timer_request& request, worker& on) noexcept;
+  ref arm_for_others(const worker& here, process* me, timer_request& request);
   static void fired(timer& t) noexcept;
   void expire(entry& e) noexcept;
   /// False: the timer has no target any more.
   bool act(entry& e, envelope* message) noexcept;
-  entry* find(std::uint64_t number) noexcept;
-  void free_entry(entry&) noexcept;
-  bool take_out(std::uint64_t number, nanos* deadline, pid* target, bool wait) noexcept;
+  static entry* find(shard&, std::uint64_t number) noexcept;
+  static void free_entry(shard&, entry&) noexcept;
+  std::optional<taken> take_out(std::uint64_t number, bool wait) noexcept;
   nanos left_of(nanos deadline) noexcept;
   static unsigned shard_of(std::uint64_t number) noexcept;
   bool known(std::uint64_t number) const noexcept;

@@ -48,18 +48,18 @@ std::size_t timer_table::size() const noexcept {
 }
 
 // Under the lock.
-timer_table::entry* timer_table::find(std::uint64_t number) noexcept {
-  shard& s = shards_[shard_of(number)];
-  std::uint32_t at = place_of(number);
-  if (at >= s.places.size() || s.places[at].number != number) return nullptr;
-  entry* e = s.places[at].held.get();
-  return e && e->now != state::free ? e : nullptr;
+inline timer_table::entry* timer_table::find(shard& s, std::uint64_t number) noexcept {
+  const std::uint32_t at = place_of(number);
+  if (at >= s.places.size()) return nullptr;
+  place& there = s.places[at];
+  entry* e = there.held.get();
+  return there.number == number && e && e->now != state::free ? e : nullptr;
 }
 
 bool timer_table::is_pending(std::uint64_t number) noexcept {
   if (number == 0) return false;
   std::lock_guard lock(lock_of(number));
-  return find(number) != nullptr;
+  return find(shards_[shard_of(number)], number) != nullptr;
 }
 
 pid timer_table::dead_target() noexcept {
@@ -76,8 +76,7 @@ pid timer_table::dead_target() noexcept {
 
 // The wheel for a timer that `me` sets. As long as one of its timers may be pending, the next ones go to the same
 // wheel, wherever the process runs by now: so they come in the order of their expiry. In a section of `me`.
-unsigned timer_table::wheel_of(process& me) {
-  worker& here = *scheduler::current();
+inline unsigned timer_table::wheel_of(process& me, const worker& here) {
   process_extra& extra = me.more();
   if (extra.timers_on == here.number) return here.number;
   // The worker's clock may be behind: then they stay where they are a little longer.
@@ -87,7 +86,7 @@ unsigned timer_table::wheel_of(process& me) {
   return extra.timers_on = here.number;
 }
 
-void timer_table::note_expiry(process& me, std::uint64_t number, const timer_request& request) {
+inline void timer_table::note_expiry(process& me, std::uint64_t number, const timer_request& request) {
   nanos when = request.every.count() > 0 ? never : request.when.time_since_epoch().count();
   process_extra& extra = *me.extra;
   if (extra.last_timer != 0 && extra.last_timer_at > when) return;
@@ -96,48 +95,52 @@ void timer_table::note_expiry(process& me, std::uint64_t number, const timer_req
 }
 
 // Under the lock. What the request owns has been taken out. `e` may be gone afterwards.
-void timer_table::free_entry(entry& e) noexcept {
-  shard& s = shards_[shard_of(e.number)];
-  std::uint32_t at = place_of(e.number);
+inline void timer_table::free_entry(shard& s, entry& e) noexcept {
+  const std::uint32_t at = place_of(e.number);
+  place& there = s.places[at];
   e.now = state::free;
-  e.number = (e.number + (std::uint64_t{1} << (shard_bits + place_bits))) | timer_mark;
-  s.places[at].number = e.number;
-  if (s.unused.size() >= entries_kept) s.places[at].held.reset();
+  there.number = e.number = (e.number + (std::uint64_t{1} << (shard_bits + place_bits))) | timer_mark;
+  if (s.unused.size() >= entries_kept) [[unlikely]]
+    there.held.reset();
   s.unused.push_back(at);  // never allocates: capacity for every place
   s.in_use.store(s.in_use.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
-// Under the lock. An entry that nobody else knows: free, and not among the unused.
-timer_table::entry& timer_table::reserve(unsigned number_of_shard) {
-  shard& s = shards_[number_of_shard];
-  if (s.unused.empty()) [[unlikely]] {
-    if (s.places.size() >= (1U << place_bits))
-      throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
-    auto fresh = std::make_unique<entry>();
-    s.places.emplace_back();
-    try {
-      s.unused.reserve(s.places.capacity());
-    } catch (...) {
-      s.places.pop_back();
-      throw;
-    }
-    s.places.back().number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) |
-                             (s.places.size() - 1) << shard_bits | number_of_shard;
-    s.places.back().held = std::move(fresh);
-    s.unused.push_back(static_cast<std::uint32_t>(s.places.size() - 1));
+// Under the lock: one place more, unused.
+void timer_table::add_place(shard& s, unsigned number_of_shard) {
+  if (s.places.size() >= (1U << place_bits))
+    throw exited(exit_reason(exit_reason::kind::system_limit, "too many timers are armed"));
+  auto fresh = std::make_unique<entry>();
+  s.places.emplace_back();
+  try {
+    s.unused.reserve(s.places.capacity());
+  } catch (...) {
+    s.places.pop_back();
+    throw;
   }
+  s.places.back().number = timer_mark | std::uint64_t{1} << (shard_bits + place_bits) |
+                           (s.places.size() - 1) << shard_bits | number_of_shard;
+  s.places.back().held = std::move(fresh);
+  s.unused.push_back(static_cast<std::uint32_t>(s.places.size() - 1));
+}
+
+// Under the lock. An entry that nobody else knows: free, and not among the unused.
+inline timer_table::entry& timer_table::reserve(shard& s, unsigned number_of_shard) {
+  if (s.unused.empty()) [[unlikely]]
+    add_place(s, number_of_shard);
   place& at = s.places[s.unused.back()];
-  if (!at.held) at.held = std::make_unique<entry>();
+  if (!at.held) [[unlikely]]
+    at.held = std::make_unique<entry>();
   s.unused.pop_back();
-  at.held->table = this;
-  at.held->fire = fired;
-  at.held->number = at.number;
-  return *at.held;
+  entry& e = *at.held;
+  e.table = this;
+  e.fire = fired;
+  e.number = at.number;
+  return e;
 }
 
 // Under the lock.
-void timer_table::start(entry& e, timer_request& request, worker& on) noexcept {
-  shard& s = shards_[on.number];
+inline void timer_table::start(shard& s, entry& e, timer_request& request, worker& on) noexcept {
   e.request = std::move(request);
   request.payload = nullptr;
   e.now = state::armed;
@@ -145,35 +148,31 @@ void timer_table::start(entry& e, timer_request& request, worker& on) noexcept {
   core_.sched.arm_locked(e, e.request.when.time_since_epoch().count(), on);
 }
 
-ref timer_table::arm(timer_request&& request) {
-  process* me = current_process();
-  worker* here = scheduler::current();
+ref timer_table::arm(worker& here, timer_request&& request) {
+  auto* me = static_cast<process*>(here.running);
   struct payload_guard {
     timer_request& r;
     ~payload_guard() {
       if (r.payload) destroy(std::exchange(r.payload, nullptr));
     }
   } guard{request};
-  unsigned where = here ? here->number : 0;
   if (request.payload) sent(request.payload);
-  if (me) {
-    runtime_section section(*me);
-    where = wheel_of(*me);
-  }
-  if (!me || request.to != me->self() || request.wrap) return arm_for_others(me, where, request);
+  if (!me || request.to != me->self() || request.wrap) return arm_for_others(here, me, request);
   // The usual case: a process tells itself. Nothing of it can arrive before it looks at its inbox again.
-  worker& on = core_.sched.shard(where);
   const nanos when = request.when.time_since_epoch().count();
   std::uint64_t number = 0;
   runtime_section section(*me);
+  const unsigned where = wheel_of(*me, here);
+  worker& on = core_.sched.shard(where);
+  shard& s = shards_[where];
   {
     std::lock_guard lock(on.timers_lock);
-    entry& e = reserve(where);
+    entry& e = reserve(s, where);
     number = e.number;
     note_expiry(*me, number, request);
-    start(e, request, on);
+    start(s, e, request, on);
   }
-  core_.sched.announce_deadline(when, on);
+  if (&on != &here) core_.sched.announce_deadline(when, on);
   try {
     me->extra->timers.insert(number, 0);
   } catch (...) {
@@ -184,10 +183,16 @@ ref timer_table::arm(timer_request&& request) {
 }
 
 // Its number is known before it starts: its message carries it, or its target has to hear of it first.
-ref timer_table::arm_for_others(process* me, unsigned where, timer_request& request) {
+ref timer_table::arm_for_others(const worker& here, process* me, timer_request& request) {
+  unsigned where = here.number;
+  if (me) {
+    runtime_section section(*me);
+    where = wheel_of(*me, here);
+  }
   worker& on = core_.sched.shard(where);
+  shard& s = shards_[where];
   std::unique_lock lock(on.timers_lock);
-  entry& e = reserve(where);
+  entry& e = reserve(s, where);
   lock.unlock();
   const std::uint64_t number = e.number;
   const ref reference(me ? me->self() : pid(), number);
@@ -209,11 +214,11 @@ ref timer_table::arm_for_others(process* me, unsigned where, timer_request& requ
     }
   } catch (...) {
     lock.lock();
-    shards_[where].unused.push_back(place_of(number));
+    s.unused.push_back(place_of(number));
     throw;
   }
   lock.lock();
-  start(e, request, on);
+  start(s, e, request, on);
   lock.unlock();
   core_.sched.announce_deadline(when, on);
   // One that ends closes its inbox and then takes its timers out: it found this one, or is seen to be closed here.
@@ -224,23 +229,26 @@ ref timer_table::arm_for_others(process* me, unsigned where, timer_request& requ
   return reference;
 }
 
-// Takes a pending timer out; false if it is not pending.
-bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, bool wait) noexcept {
-  if (!known(number)) return false;
+// Takes a pending timer out; nothing if it is not pending.
+inline std::optional<timer_table::taken> timer_table::take_out(std::uint64_t number, bool wait) noexcept {
+  if (!known(number)) return std::nullopt;
+  shard& s = shards_[shard_of(number)];
+  worker& on = core_.sched.shard(shard_of(number));
+  taken was;
   envelope* payload = nullptr;
   std::unique_ptr<timer_details> more;
   bool busy = false;
   {
-    std::lock_guard lock(lock_of(number));
-    entry* e = find(number);
-    if (!e || (e->now != state::armed && !(e->now == state::firing && e->request.every.count() > 0))) return false;
-    *deadline = e->request.when.time_since_epoch().count();
-    *target = e->request.to;
-    if (planted(bug::cancel_lies) && *deadline <= core_.sched.now()) return true;
-    if (e->now == state::armed && scheduler::disarm_locked(*e, core_.sched.shard(shard_of(number)))) {
+    std::lock_guard lock(on.timers_lock);
+    entry* e = find(s, number);
+    if (!e || (e->now != state::armed && !(e->now == state::firing && e->request.every.count() > 0)))
+      return std::nullopt;
+    was = {e->request.when.time_since_epoch().count(), e->request.to};
+    if (planted(bug::cancel_lies) && was.deadline <= core_.sched.now()) return was;
+    if (e->now == state::armed && scheduler::disarm_locked(*e, on)) [[likely]] {
       payload = std::exchange(e->request.payload, nullptr);
       more = std::move(e->request.more);
-      free_entry(*e);
+      free_entry(s, *e);
     } else {
       busy = e->now == state::firing;
       e->now = state::cancelled;  // the expiry has begun and will find this
@@ -249,39 +257,36 @@ bool timer_table::take_out(std::uint64_t number, nanos* deadline, pid* target, b
   // An interval timer that sends its message at this moment: it shall have arrived before the canceller goes on.
   for (bool over = !busy || !wait; !over;) {
     scheduler::give_way();
-    std::lock_guard lock(lock_of(number));
-    over = shards_[shard_of(number)].places[place_of(number)].number != number;
+    std::lock_guard lock(on.timers_lock);
+    over = s.places[place_of(number)].number != number;
   }
   try {
     if (payload) destroy(payload);
   } catch (...) {
     // A message whose destructor throws: the timer is gone all the same.
   }
-  return true;
+  return was;
 }
 
 nanos timer_table::left_of(nanos deadline) noexcept { return std::max<nanos>(0, deadline - core_.sched.now()); }
 
-std::optional<duration> timer_table::cancel(ref timer) {
+std::optional<duration> timer_table::cancel(const worker& here, ref timer) {
   if (!timer) throw bad_argument("cancel_timer: this is not a reference; give what send_after or start_timer returned");
-  nanos deadline = 0;
-  pid target;
-  if (!take_out(timer.number(), &deadline, &target, true)) return std::nullopt;
-  process* me = current_process();
-  if (me && target == me->self()) {
+  const auto was = take_out(timer.number(), true);
+  if (!was) return std::nullopt;
+  auto* me = static_cast<process*>(here.running);
+  if (me && was->target == me->self()) {
     runtime_section section(*me);
     if (me->extra) me->extra->timers.erase(timer.number());
-  } else if (target) {
+  } else if (was->target) {
     auto* tell = new control_envelope(&timer_gone_type, pid(), timer.number());
-    if (!deliver(core_, target, tell)) destroy(tell);
+    if (!deliver(core_, was->target, tell)) destroy(tell);
   }
-  return duration(left_of(deadline));
+  return duration(left_of(was->deadline));
 }
 
 void timer_table::target_ended(std::uint64_t number) noexcept {
-  nanos deadline = 0;
-  pid target;
-  take_out(number, &deadline, &target, false);  // whatever it sends finds nobody
+  take_out(number, false);  // whatever it sends finds nobody
 }
 
 std::optional<duration> timer_table::read(ref timer) {
@@ -290,7 +295,7 @@ std::optional<duration> timer_table::read(ref timer) {
   nanos deadline = 0;
   {
     std::lock_guard lock(lock_of(timer.number()));
-    entry* e = find(timer.number());
+    entry* e = find(shards_[shard_of(timer.number())], timer.number());
     if (!e || e->now == state::cancelled || (e->now == state::firing && e->request.every.count() == 0))
       return std::nullopt;
     deadline = e->request.when.time_since_epoch().count();
@@ -354,7 +359,7 @@ void timer_table::expire(entry& e) noexcept {
     }
     payload = std::exchange(e.request.payload, nullptr);
     more = std::move(e.request.more);
-    free_entry(e);
+    free_entry(shards_[on.number], e);
   }
   try {
     if (payload) destroy(payload);
@@ -428,9 +433,9 @@ ref arm_timer(timer_request request) {
       throw bad_argument("timer: the period must be longer than 0");
     if (!request.to && (!request.more || request.more->name.empty()) && request.action != timer_request::what::apply)
       throw bad_argument("timer: this is not a process or a name");
-    runtime_core& core = require_runtime("timer");
-    if (process* me = current_process()) check_abandoned(*me);
-    return core.timers->arm(std::move(request));
+    worker& here = require_worker("timer");
+    if (here.running) check_abandoned(static_cast<process&>(*here.running));
+    return core_of(here).timers->arm(here, std::move(request));
   } catch (...) {
     if (request.payload) destroy(std::exchange(request.payload, nullptr));
     throw;
@@ -503,13 +508,16 @@ ref apply_every(duration period, unique_function function) {
 }
 }  // namespace detail
 
-std::optional<duration> cancel_timer(ref timer) { return require_runtime("cancel_timer").timers->cancel(timer); }
+std::optional<duration> cancel_timer(ref timer) {
+  const worker& here = require_worker("cancel_timer");
+  return core_of(here).timers->cancel(here, timer);
+}
 std::optional<duration> read_timer(ref timer) { return require_runtime("read_timer").timers->read(timer); }
 
 void cancel_timer_async(ref timer, bool info) {
-  process& p = require_process("cancel_timer_async");
-  auto left = runtime_core::current()->timers->cancel(timer);
-  if (info) send(p.self(), timer_cancelled{timer, left});
+  const running_process here = require_running("cancel_timer_async");
+  auto left = here.core.timers->cancel(here.on, timer);
+  if (info) send(here.self.self(), timer_cancelled{timer, left});
 }
 
 }  // namespace otp

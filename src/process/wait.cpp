@@ -136,6 +136,13 @@ struct receive_wait : wait_state {
       if (of_type(i, e) && (!patterns[i].guard || patterns[i].guard(patterns[i].handler, e))) return i;
     return count;
   }
+  // Asked wherever a message is taken in: a condition is asked by its own process, which is woken for it.
+  static bool wanted(wait_state& self, envelope& e) {
+    auto& mine = static_cast<receive_wait&>(self);
+    for (std::size_t i = 0; i < mine.count; ++i)
+      if (mine.of_type(i, e)) return true;
+    return false;
+  }
 };
 
 // The first match from the last place that was looked at; `before` is the envelope in front of it or, without a match,
@@ -195,27 +202,21 @@ namespace {
 
 }  // namespace
 
-envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
-  auto [on, core, p] = require_running("receive");
-  if (timeout.count() < 0) [[unlikely]]
-    refuse_receive_timeout(timeout);
-  check_fate(p);
-  if (!scheduler::may_go_on(on)) [[unlikely]]
-    let_others_run(core, p);
+namespace {
+
+inline envelope* taken(worker& on, process& p, envelope* found) noexcept {
+  if (found->type->kind <= signal::cast)
+    count_on(on, counter::handled);  // responses and orders were not accepted as messages
+  p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return found;
+}
+
+// With a timeout, with conditions, or while the process has a fate: every kind of receive.
+envelope* receive_with_care(running_process here, receive_wait& w, const void* scan_id, duration timeout,
+                            bool conditions, std::size_t& which) {
+  auto& [on, core, p] = here;
   nanos start = timeout == infinity ? 0 : core.sched.now();
   nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
-
-  receive_wait w;
-  w.patterns = patterns;
-  w.count = count;
-  bool conditions = false;
-  for (std::size_t i = 0; i < count; ++i) conditions = conditions || patterns[i].guard;
-  // What was passed over once need not be looked at again: by this call, and for a single type without a condition by
-  // every later one. The address of the type is the same for every turn of a loop around a receive; that of a local
-  // variable means nothing to the next call.
-  bool plain = count == 1 && !conditions && patterns[0].type;
-  const void* scan_id = plain ? static_cast<const void*>(patterns[0].type) : &w;
-  if (!plain) p.scanned_for = nullptr;
   for (;;) {
     envelope* found = nullptr;
     envelope* before = nullptr;
@@ -223,14 +224,14 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       runtime_section section(p);
       intake(core, p);
       if (p.scanned_for == scan_id) before = p.scanned;
-      if (!conditions) [[likely]] {
+      if (!conditions) {
         found = scan(p, w, which, before);
         if (found) take_from_queue(core, p, before, found);
       }
       p.scanned_for = scan_id;
       p.scanned = before;
     }
-    if (conditions) [[unlikely]] {
+    if (conditions) {
       {
         scanning_section scanning(p);
         found = scan(p, w, which, before);
@@ -239,30 +240,80 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       p.scanned = before;
       if (found) take_from_queue(core, p, before, found);
     }
-    if (found) {
-      if (found->type->kind <= signal::cast)
-        count_on(on, counter::handled);  // responses and orders were not accepted as messages
-      p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-      return found;
-    }
+    if (found) return taken(on, p, found);
     if (deadline != never && (timeout.count() == 0 || deadline <= core.sched.now())) {
       check_fate(p);
       return nullptr;
     }
     static_cast<wait_state&>(w) = wait_state();
     w.deadline = deadline;
-    w.wants = [](wait_state& self, envelope& e) {
-      // Runs wherever the message is taken in: a condition is asked by its own process, which is woken for it.
-      auto& mine = static_cast<receive_wait&>(self);
-      for (std::size_t i = 0; i < mine.count; ++i)
-        if (mine.of_type(i, e)) return true;
-      return false;
-    };
+    w.wants = receive_wait::wanted;
     w.interruptible = !unwinding(on.current->ctx);
     wait_inline(on, p, w);
     if (w.timed_out) {
       // A message may have arrived together with the timeout: look once more, without waiting.
       timeout = duration::zero();
+    }
+  }
+}
+
+}  // namespace
+
+envelope* receive_envelope(const pattern* patterns, std::size_t count, duration timeout, std::size_t& which) {
+  const running_process here = require_running("receive");
+  auto& [on, core, p] = here;
+  if (timeout.count() < 0) [[unlikely]]
+    refuse_receive_timeout(timeout);
+  check_fate(p);
+  if (!scheduler::may_go_on(on)) [[unlikely]]
+    let_others_run(core, p);
+
+  receive_wait w;
+  w.patterns = patterns;
+  w.count = count;
+  w.wants = receive_wait::wanted;
+  w.interruptible = !unwinding(on.current->ctx);
+  bool conditions = false;
+  for (std::size_t i = 0; i < count; ++i) conditions = conditions || patterns[i].guard;
+  // What was passed over once need not be looked at again: by this call, and for a single type without a condition by
+  // every later one. The address of the type is the same for every turn of a loop around a receive; that of a local
+  // variable means nothing to the next call.
+  const bool plain = count == 1 && !conditions && patterns[0].type;
+  const void* scan_id = plain ? static_cast<const void*>(patterns[0].type) : &w;
+  if (!plain) p.scanned_for = nullptr;
+  if (conditions || timeout != infinity) return receive_with_care(here, w, scan_id, timeout, conditions, which);
+  // The usual receive waits for ever, for a type: one look and one sleep in one section.
+  for (;;) {
+    envelope* found = nullptr;
+    bool asleep = false;
+    {
+      runtime_section section(p);
+      intake(core, p);
+      envelope* before = p.scanned_for == scan_id ? p.scanned : nullptr;
+      found = scan(p, w, which, before);
+      if (found) take_from_queue(core, p, before, found);
+      p.scanned_for = scan_id;
+      p.scanned = before;
+      if (!found && !p.dying && !watch_of(p) && !scheduler::needs_stack(on)) [[likely]] {
+        p.waiting = &w;
+        w.satisfied = false;
+        p.home.store(on.number + 1, std::memory_order_relaxed);  // published by try_sleep
+        asleep = p.in.try_sleep();
+        if (asleep) [[likely]]
+          section.leave_as(phase::waiting);
+        else
+          p.waiting = nullptr;
+      }
+    }
+    if (found) return taken(on, p, found);
+    if (asleep) [[likely]] {
+      core.sched.suspend(p, on, false);  // comes back when step() found a reason
+      p.phase.store(phase::in_user, std::memory_order_release);
+      p.waiting = nullptr;
+      if (w.interruptible) [[likely]]
+        check_fate(p);
+    } else if (!p.in.has_mail()) {
+      return receive_with_care(here, w, scan_id, timeout, conditions, which);
     }
   }
 }

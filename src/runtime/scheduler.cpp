@@ -625,12 +625,12 @@ void scheduler::push_local(worker& w, runnable& r) noexcept {
   if (w.ready.size() + w.urgent.size() > 1) wake_one();
 }
 
-void scheduler::make_ready(runnable& r, worker* w) noexcept {
+void scheduler::make_ready_elsewhere(runnable& r, worker* w) noexcept {
   if (options_.seeded) [[unlikely]] {
     director_ ? director_->ready(r) : seeded_ready_.push_back(&r);
     return;
   }
-  std::uint32_t home = r.home.load(std::memory_order_relaxed);  // ordered by the inbox's wake (acquire)
+  std::uint32_t home = r.home.load(std::memory_order_relaxed);
   if (home == 0) {
     if (w) return push_local(*w, r);
     inject(r);
@@ -638,13 +638,6 @@ void scheduler::make_ready(runnable& r, worker* w) noexcept {
     return;
   }
   worker& target = *workers_[home - 1];
-  if (w == &target) {
-    if (r.stk) prefetch(*r.stk);
-    r.next = nullptr;
-    (w->pinned_last ? w->pinned_last->next : w->pinned_first) = &r;
-    w->pinned_last = &r;
-    return;
-  }
   runnable* head = target.remote_pinned.load(std::memory_order_relaxed);
   do r.next = head;
   while (!target.remote_pinned.compare_exchange_weak(head, &r));

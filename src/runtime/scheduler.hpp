@@ -336,6 +336,7 @@ class scheduler {
   bool anything_to_share() const;
   void refresh(worker&);
   void run_timers(worker& driver, worker& of, nanos now);
+  void make_ready_elsewhere(runnable&, worker* here) noexcept;
   void push_local(worker&, runnable&) noexcept;
   void inject(runnable&) noexcept;
   void inject(runnable& first, runnable& last, std::size_t count) noexcept;
@@ -423,6 +424,16 @@ inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.curren
 inline void scheduler::prefetch(const stack& s) noexcept {
   const char* top = static_cast<const char*>(s.ctx.sp);
   for (int line = 0; line < 8; ++line) __builtin_prefetch(top + std::ptrdiff_t{64} * line, 1);
+}
+
+inline void scheduler::make_ready(runnable& r, worker* w) noexcept {
+  // `home` is ordered by the inbox's wake (acquire). Usually it is this worker, for a suspended stack.
+  if (!w || r.home.load(std::memory_order_relaxed) != w->number + 1 || options_.seeded)
+    return make_ready_elsewhere(r, w);
+  if (r.stk) prefetch(*r.stk);
+  r.next = nullptr;
+  (w->pinned_last ? w->pinned_last->next : w->pinned_first) = &r;
+  w->pinned_last = &r;
 }
 
 inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
