@@ -279,7 +279,15 @@ std::unique_ptr<process_body> make_function_body(unique_function,
                                                  process_kind kind = process_kind::function);
 void step(runnable&, worker&);
 /// Whether step() would only resume its stack. For who has its ready right.
-bool goes_on(const runnable&) noexcept;
+inline bool goes_on(const runnable& r) noexcept {
+  auto& p = static_cast<const process&>(r);
+  return p.attention.load(std::memory_order_acquire) == attention::none && !p.in.has_mail() && !p.dying &&
+         (!p.waiting || p.waiting->satisfied);
+}
+/// Suspends the process, which wait_state `p.waiting` describes; comes back when step() found a reason.
+[[gnu::always_inline]] inline void suspend(worker& here, process& p, bool defer) {
+  here.owner.suspend(p, here, defer, [](const runnable& r) { return goes_on(r); });
+}
 void settle(runnable&, worker&) noexcept;
 
 // ---- signals.cpp -------------------------------------------------------------------------------------------------

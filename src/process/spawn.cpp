@@ -295,12 +295,6 @@ void step(runnable& r, worker& w) {
   core.sched.resume(p);
 }
 
-bool goes_on(const runnable& r) noexcept {
-  auto& p = static_cast<const process&>(r);
-  return p.attention.load(std::memory_order_acquire) == attention::none && !p.in.has_mail() && !p.dying &&
-         (!p.waiting || p.waiting->satisfied);
-}
-
 // What it waits for has not come in the step that it handed over to: scheduler.hpp, rule 6.
 void settle(runnable& r, worker& w) noexcept {
   auto& p = static_cast<process&>(r);

@@ -307,7 +307,7 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
     }
     if (found) return taken(on, p, found);
     if (asleep) [[likely]] {
-      core.sched.suspend(p, on, false);  // comes back when step() found a reason
+      suspend(on, p, false);
       p.phase.store(phase::in_user, std::memory_order_release);
       p.waiting = nullptr;
       if (w.interruptible) [[likely]]

@@ -55,7 +55,7 @@ bool start_given_up(const process&) noexcept;
       }
     }
     if (!over) {
-      core.sched.suspend(p, here, defer);  // comes back when step() found a reason
+      suspend(here, p, defer);
       p.phase.store(phase::in_user, std::memory_order_release);
     }
     p.waiting = nullptr;

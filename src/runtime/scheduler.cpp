@@ -316,33 +316,6 @@ runnable* scheduler::next_ready(worker& w) {
   return r;
 }
 
-// What suspends asks for another suspended stack that is next, to go on with it without the loop in between. Nothing
-// else may be ready, and the loop's look at clock, timers and other queues must not be due. Begins its step. Runs on
-// the stack of what suspends, so nothing of the room above runs here but a look.
-runnable* scheduler::next_suspended(worker& w) noexcept {
-  if (options_.seeded || stopping_.load(std::memory_order_relaxed)) return nullptr;
-  runnable* r = w.handed;
-  if (r) {
-    if (!r->stk) return nullptr;
-    w.handed = nullptr;
-    ++w.handed_in_row;
-    --w.look_in;
-  } else {
-    if (w.look_in <= 1 || !w.ready.empty() || !w.urgent.empty()) return nullptr;
-    r = take_pinned(w);
-    if (!r) return nullptr;
-    ++w.ticks;
-    --w.look_in;
-    w.handed_in_row = 0;
-  }
-  if (!r->stk || !hooks_.goes_on(*r)) {
-    w.handed = r;  // there is more to do: the loop takes it first
-    return nullptr;
-  }
-  begin_step(w, *r);
-  return r;
-}
-
 // Every source of work, once.
 runnable* scheduler::look(worker& w) {
   if (stopping_.load(std::memory_order_relaxed)) return nullptr;
@@ -363,28 +336,20 @@ runnable* scheduler::look(worker& w) {
   return nullptr;
 }
 
-runnable* scheduler::take_pinned(worker& w) {
-  if (w.remote_pinned.load(std::memory_order_relaxed)) {
-    runnable* newest = w.remote_pinned.exchange(nullptr, std::memory_order_acquire);  // pairs with make_ready's push
-    runnable* oldest = nullptr;
-    while (newest) {
-      runnable* after = newest->next;
-      newest->next = oldest;
-      oldest = newest;
-      newest = after;
-    }
-    if (oldest) {
-      (w.pinned_last ? w.pinned_last->next : w.pinned_first) = oldest;
-      while (oldest->next) oldest = oldest->next;
-      w.pinned_last = oldest;
-    }
+// Puts what other workers made ready behind what is.
+void scheduler::fetch_remote(worker& w) noexcept {
+  runnable* newest = w.remote_pinned.exchange(nullptr, std::memory_order_acquire);  // pairs with make_ready's push
+  runnable* oldest = nullptr;
+  while (newest) {
+    runnable* after = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = after;
   }
-  runnable* r = w.pinned_first;
-  if (!r) return nullptr;
-  w.pinned_first = r->next;
-  if (!w.pinned_first) w.pinned_last = nullptr;
-  r->next = nullptr;
-  return r;
+  if (!oldest) return;
+  (w.pinned_last ? w.pinned_last->next : w.pinned_first) = oldest;
+  while (oldest->next) oldest = oldest->next;
+  w.pinned_last = oldest;
 }
 
 // Urgent ones first, but one turn in eight goes to the others; pinned and stackless ones alternate.

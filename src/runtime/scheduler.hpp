@@ -263,9 +263,10 @@ class scheduler {
   static bool needs_stack(const worker& here) noexcept { return here.current == here.loop && !here.next_loop; }
   /// Leaves the stack of the running step, which stays `who`'s (who.stk), and goes on with the loop. Returns when
   /// resume(who) is called, on the same thread.
-  void suspend(runnable& who) { suspend(who, *current(), false); }
-  /// `defer`: rule 6.
-  void suspend(runnable& who, worker& here, bool defer);
+  void suspend(runnable& who) { suspend(who, *current(), false, hooks_.goes_on); }
+  /// `defer`: rule 6. `goes_on` is the hook, from who knows it inline.
+  template <class GoesOn>
+  void suspend(runnable& who, worker& here, bool defer, GoesOn&& goes_on);
   /// Called by a step: runs `who` on its suspended stack until it suspends again or its step ends.
   void resume(runnable& who);
   /// Counts one receive of the step in progress. False: it had its share, and should yield now.
@@ -325,11 +326,13 @@ class scheduler {
   void say(worker&, worker::life, std::exception_ptr = nullptr) noexcept;
   bool join_workers(nanos patience);
   runnable* next_ready(worker&);
-  runnable* next_suspended(worker&) noexcept;
+  template <class GoesOn>
+  runnable* next_suspended(worker&, GoesOn& goes_on) noexcept;
   runnable* look(worker&);
   runnable* next_seeded(worker&);
   runnable* take_local(worker&);
-  runnable* take_pinned(worker&);
+  static runnable* take_pinned(worker&) noexcept;
+  static void fetch_remote(worker&) noexcept;
   runnable* take_injected(worker&);
   runnable* steal(worker&);
   bool anything_for(worker&);
@@ -479,7 +482,47 @@ inline void scheduler::prepare_to_suspend() {
     w.next_loop = w.pool.take();
 }
 
-inline void scheduler::suspend(runnable& who, worker& w, bool defer) {
+inline runnable* scheduler::take_pinned(worker& w) noexcept {
+  if (w.remote_pinned.load(std::memory_order_relaxed)) [[unlikely]]
+    fetch_remote(w);
+  runnable* r = w.pinned_first;
+  if (!r) return nullptr;
+  w.pinned_first = r->next;
+  if (!w.pinned_first) w.pinned_last = nullptr;
+  r->next = nullptr;
+  return r;
+}
+
+// What suspends asks for another suspended stack that is next, to go on with it without the loop in between. Nothing
+// else may be ready, and the loop's look at clock, timers and other queues must not be due. Begins its step. Runs on
+// the stack of what suspends, so nothing of the room above runs here but a look.
+template <class GoesOn>
+inline runnable* scheduler::next_suspended(worker& w, GoesOn& goes_on) noexcept {
+  if (options_.seeded || stopping_.load(std::memory_order_relaxed)) return nullptr;
+  runnable* r = w.handed;
+  if (r) {
+    if (!r->stk) return nullptr;
+    w.handed = nullptr;
+    ++w.handed_in_row;
+    --w.look_in;
+  } else {
+    if (w.look_in <= 1 || !w.ready.empty() || !w.urgent.empty()) return nullptr;
+    r = take_pinned(w);
+    if (!r) return nullptr;
+    ++w.ticks;
+    --w.look_in;
+    w.handed_in_row = 0;
+  }
+  if (!r->stk || !goes_on(*r)) {
+    w.handed = r;  // there is more to do: the loop takes it first
+    return nullptr;
+  }
+  begin_step(w, *r);
+  return r;
+}
+
+template <class GoesOn>
+[[gnu::always_inline]] inline void scheduler::suspend(runnable& who, worker& w, bool defer, GoesOn&& goes_on) {
   if (auto* check = suspension_check.load(std::memory_order_relaxed)) [[unlikely]]
     check();  // set before main
   if (w.current == w.loop) renew_loop(w);
@@ -488,7 +531,7 @@ inline void scheduler::suspend(runnable& who, worker& w, bool defer) {
   settle_deferred(w);
   if (defer) w.deferred = &who;
   // Usually it is a server without a stack that was handed over to, for which the loop is needed.
-  runnable* next = w.handed && !w.handed->stk ? nullptr : next_suspended(w);
+  runnable* next = w.handed && !w.handed->stk ? nullptr : next_suspended(w, goes_on);
   if (next == &who) return;
   switch_to(w, next ? next->stk : w.loop);
   assert(current() == &w && "a suspended stack resumes on its own thread");
