@@ -127,17 +127,23 @@ bool exceptions_in_flight() noexcept;
 #if OTP_DETAIL_OWN_JUMP && !OTP_DETAIL_ASAN && !OTP_DETAIL_TSAN
 
 extern "C" void otp_context_jump(void** save_sp, void* load_sp) noexcept;
+extern "C" void otp_context_jump_alike(void** save_sp, void* load_sp) noexcept;
 void put_aside(context& from, exception_globals& globals) noexcept;
 void take_back(context& from) noexcept;
 
 /// Suspends `from`, which runs, and goes on with `to`. Returns when somebody switches to `from`. Inline, so that
-/// returning from it is not one more `ret` that the processor mispredicts.
+/// returning from it is not one more `ret` that the processor mispredicts. `alike`: `to` probably called from the same
+/// place as the caller; it costs time to be wrong, and nothing else.
+template <bool alike = false>
 [[gnu::always_inline]] inline void switch_context(context& from, context& to) noexcept {
   exception_globals* globals = from.globals;
   if (globals->caught != nullptr || globals->uncaught != 0) [[unlikely]]
     put_aside(from, *globals);
   to.globals = globals;
-  otp_context_jump(&from.sp, to.sp);
+  if constexpr (alike)
+    otp_context_jump_alike(&from.sp, to.sp);
+  else
+    otp_context_jump(&from.sp, to.sp);
   if (from.aside.caught != nullptr || from.aside.uncaught != 0) [[unlikely]]
     take_back(from);
 }
@@ -145,7 +151,11 @@ void take_back(context& from) noexcept;
 #else
 
 /// Suspends `from`, which runs, and goes on with `to`. Returns when somebody switches to `from`.
-void switch_context(context& from, context& to) noexcept;
+void switch_instrumented(context& from, context& to) noexcept;
+template <bool alike = false>
+inline void switch_context(context& from, context& to) noexcept {
+  switch_instrumented(from, to);
+}
 
 #endif
 

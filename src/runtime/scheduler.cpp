@@ -479,9 +479,11 @@ bool scheduler::spin(worker& w) {
   bool alone = false;
   do {
     for (int i = 0; i < 16; ++i) {
-      if (w.remote_pinned.load(std::memory_order_relaxed) || injected_.load(std::memory_order_relaxed) ||
-          stopping_.load(std::memory_order_relaxed))
+      if (const runnable* r = w.remote_pinned.load(std::memory_order_relaxed)) {
+        __builtin_prefetch(r, 1);  // on its way from the core that has just pushed to it
         return true;
+      }
+      if (injected_.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) return true;
       spin_lock::pause();
     }
     alone = true;
@@ -603,7 +605,7 @@ void scheduler::make_ready_elsewhere(runnable& r, worker* w) noexcept {
     return;
   }
   worker& target = *workers_[home - 1];
-  runnable* head = target.remote_pinned.load(std::memory_order_relaxed);
+  runnable* head = nullptr;  // most often it is: to look first would fetch the line of the other core twice
   do r.next = head;
   while (!target.remote_pinned.compare_exchange_weak(head, &r));
   if (idle_.claim(target.number)) {
@@ -861,7 +863,7 @@ void scheduler::preempt(runnable& who) {
   if (w.current == w.loop) renew_loop(w);
   who.stk = w.current;
   end_step(w);
-  switch_to(w, w.loop);
+  switch_to<false>(w, w.loop);
 }
 
 }  // namespace otp::detail

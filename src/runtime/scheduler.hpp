@@ -348,6 +348,7 @@ class scheduler {
   void unpark(worker&) noexcept;
   bool spin(worker&);
   bool park(worker&);
+  template <bool alike>
   void switch_to(worker&, stack* target);
   void renew_loop(worker&);
   static void begin_step(worker&, runnable&) noexcept;
@@ -470,9 +471,10 @@ inline void scheduler::after_switch(worker& w) {
     dispose(w);
 }
 
-inline void scheduler::switch_to(worker& w, stack* target) {
+template <bool alike>
+[[gnu::always_inline]] inline void scheduler::switch_to(worker& w, stack* target) {
   stack* from = std::exchange(w.current, target);
-  switch_context(from->ctx, target->ctx);
+  switch_context<alike>(from->ctx, target->ctx);
   after_switch(w);  // the same worker: a suspended stack resumes on the thread that suspended it
 }
 
@@ -533,14 +535,17 @@ template <class GoesOn>
   // Usually it is a server without a stack that was handed over to, for which the loop is needed.
   runnable* next = w.handed && !w.handed->stk ? nullptr : next_suspended(w, goes_on);
   if (next == &who) return;
-  switch_to(w, next ? next->stk : w.loop);
+  if (next)
+    switch_to<true>(w, next->stk);
+  else
+    switch_to<false>(w, w.loop);
   assert(current() == &w && "a suspended stack resumes on its own thread");
 }
 
 inline void scheduler::resume(runnable& who) {
   worker& w = *current();
   begin_step(w, who);
-  switch_to(w, who.stk);
+  switch_to<false>(w, who.stk);
 }
 
 }  // namespace otp::detail
