@@ -141,7 +141,7 @@ std::size_t collect(awaited* all, std::size_t count, std::size_t wanted, duratio
     if (decided >= wanted || last || (until_end && these.somebody_died())) return decided;
     bool fresh = deadline < 0;
     if (fresh) {
-      const nanos now = core.sched.timeout_begin(timeout.count());
+      const nanos now = core.sched.timeout_begin(timeout.count(), on);
       deadline = timeout == infinity || timeout.count() > never - now ? never : now + timeout.count();
     }
     for (awaited* a = all; a != all + count; ++a) a->noticed = false;

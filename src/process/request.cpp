@@ -351,7 +351,7 @@ std::optional<exit_reason> call_and_wait(pid to, request_envelope* r, duration t
   if (p.dying) [[unlikely]]
     check_fate(p);
   if (to == p.self()) return exit_reason(reason::calling_self);
-  nanos start = core.sched.timeout_begin(timeout.count());
+  nanos start = core.sched.timeout_begin(timeout.count(), on);
   r->core = &core;
   r->caller = p.self();
   r->number = ++p.calls;

@@ -27,8 +27,8 @@ class timer_table {
 
   /// For what runs on this worker.
   ref arm(worker& here, timer_request&& request);
-  std::optional<duration> cancel(const worker& here, ref timer);
-  std::optional<duration> read(ref timer);
+  std::optional<duration> cancel(worker& here, ref timer);
+  std::optional<duration> read(worker& here, ref timer);
   void target_ended(std::uint64_t number) noexcept;
   /// The target of a pending timer that is dead, if there is one; nothing may run meanwhile.
   pid dead_target() noexcept;
@@ -72,7 +72,6 @@ class timer_table {
   static entry* find(shard&, std::uint64_t number) noexcept;
   static void free_entry(shard&, entry&) noexcept;
   std::optional<taken> take_out(std::uint64_t number, bool wait) noexcept;
-  nanos left_of(nanos deadline) noexcept;
   static unsigned shard_of(std::uint64_t number) noexcept;
   bool known(std::uint64_t number) const noexcept;
   spin_lock& lock_of(std::uint64_t number) noexcept { return core_.sched.shard(shard_of(number)).timers_lock; }

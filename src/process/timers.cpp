@@ -268,9 +268,7 @@ inline std::optional<timer_table::taken> timer_table::take_out(std::uint64_t num
   return was;
 }
 
-nanos timer_table::left_of(nanos deadline) noexcept { return std::max<nanos>(0, deadline - core_.sched.now()); }
-
-std::optional<duration> timer_table::cancel(const worker& here, ref timer) {
+std::optional<duration> timer_table::cancel(worker& here, ref timer) {
   if (!timer) throw bad_argument("cancel_timer: this is not a reference; give what send_after or start_timer returned");
   const auto was = take_out(timer.number(), true);
   if (!was) return std::nullopt;
@@ -282,14 +280,14 @@ std::optional<duration> timer_table::cancel(const worker& here, ref timer) {
     auto* tell = new control_envelope(&timer_gone_type, pid(), timer.number());
     if (!deliver(core_, was->target, tell)) destroy(tell);
   }
-  return duration(left_of(was->deadline));
+  return duration(std::max<nanos>(0, was->deadline - core_.sched.now(here)));
 }
 
 void timer_table::target_ended(std::uint64_t number) noexcept {
   take_out(number, false);  // whatever it sends finds nobody
 }
 
-std::optional<duration> timer_table::read(ref timer) {
+std::optional<duration> timer_table::read(worker& here, ref timer) {
   if (!timer) throw bad_argument("read_timer: this is not a reference; give what send_after or start_timer returned");
   if (!known(timer.number())) return std::nullopt;
   nanos deadline = 0;
@@ -300,7 +298,7 @@ std::optional<duration> timer_table::read(ref timer) {
       return std::nullopt;
     deadline = e->request.when.time_since_epoch().count();
   }
-  return duration(left_of(deadline));
+  return duration(std::max<nanos>(0, deadline - core_.sched.now(here)));
 }
 
 void timer_table::fired(timer& t) noexcept {
@@ -420,7 +418,8 @@ bool timer_table::act(entry& e, envelope* message) noexcept {
 instant after_now(duration delay) {
   if (delay.count() < 0)
     throw bad_argument("timer: the time is " + integer_text(delay.count()) + " ns; give 0 or more");
-  const nanos now = require_runtime("timer").sched.now();
+  worker& here = require_worker("timer");
+  const nanos now = here.owner.now(here);
   return instant(duration(delay.count() > never - now ? never : now + delay.count()));
 }
 
@@ -509,10 +508,13 @@ ref apply_every(duration period, unique_function function) {
 }  // namespace detail
 
 std::optional<duration> cancel_timer(ref timer) {
-  const worker& here = require_worker("cancel_timer");
+  worker& here = require_worker("cancel_timer");
   return core_of(here).timers->cancel(here, timer);
 }
-std::optional<duration> read_timer(ref timer) { return require_runtime("read_timer").timers->read(timer); }
+std::optional<duration> read_timer(ref timer) {
+  worker& here = require_worker("read_timer");
+  return core_of(here).timers->read(here, timer);
+}
 
 void cancel_timer_async(ref timer, bool info) {
   const running_process here = require_running("cancel_timer_async");

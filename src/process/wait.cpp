@@ -215,7 +215,7 @@ inline envelope* taken(worker& on, process& p, envelope* found) noexcept {
 envelope* receive_with_care(running_process here, receive_wait& w, const void* scan_id, duration timeout,
                             bool conditions, std::size_t& which) {
   auto& [on, core, p] = here;
-  nanos start = timeout == infinity ? 0 : core.sched.now();
+  nanos start = timeout == infinity ? 0 : core.sched.now(on);
   nanos deadline = timeout == infinity || timeout.count() > never - start ? never : start + timeout.count();
   for (;;) {
     envelope* found = nullptr;
@@ -241,7 +241,7 @@ envelope* receive_with_care(running_process here, receive_wait& w, const void* s
       if (found) take_from_queue(core, p, before, found);
     }
     if (found) return taken(on, p, found);
-    if (deadline != never && (timeout.count() == 0 || deadline <= core.sched.now())) {
+    if (deadline != never && (timeout.count() == 0 || deadline <= core.sched.now(on))) {
       check_fate(p);
       return nullptr;
     }
@@ -325,12 +325,12 @@ namespace otp {
 using namespace detail;
 
 void sleep(duration length) {
-  process& p = require_process("sleep");
+  auto [on, core, p] = require_running("sleep");
   if (length.count() < 0)
     throw bad_argument("sleep: the length is " + integer_text(length.count()) + " ns; give 0 or more");
   check_fate(p);
   if (length.count() == 0) return;
-  nanos start = runtime_core::current()->sched.now();
+  nanos start = core.sched.now(on);
   wait_state w;
   w.deadline = length == infinity || length.count() > never - start ? never : start + length.count();
   wait(p, w);

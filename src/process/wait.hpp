@@ -36,7 +36,7 @@ bool start_given_up(const process&) noexcept;
       over = w.satisfied || (p.dying && w.interruptible);
       if (nanos until = wait_deadline(p, w); !over && until != never) {
         // A deadline that was made just now has not passed; reading the clock costs more than the rest of this.
-        over = !std::exchange(w.fresh, false) && deadline_passed(p, w, core.sched.now());
+        over = !std::exchange(w.fresh, false) && deadline_passed(p, w, core.sched.now(here));
         if (!over) try {
             arm_wait_timer(core, p, until);
           } catch (...) {

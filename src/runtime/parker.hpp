@@ -42,9 +42,9 @@ class parker {
   void park() noexcept { static_cast<void>(park_until(Sync::no_deadline)); }
 
   /// Waits for the token no longer than this. False: the time has passed and there was no token. Owner only.
-  [[nodiscard]] bool park_for(std::int64_t nanos) noexcept {
+  [[nodiscard]] bool park_for(std::int64_t length) noexcept {
     const std::int64_t now = Sync::now();
-    return park_until(nanos < Sync::no_deadline - now ? now + nanos : Sync::no_deadline);
+    return park_until(length < Sync::no_deadline - now ? now + length : Sync::no_deadline);
   }
 
   /// Waits for the token until this instant. False: it has passed and there was no token. Owner only.

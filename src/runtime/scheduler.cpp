@@ -63,6 +63,7 @@ scheduler::scheduler(options o, hooks h, void* owner)
     worker_count_ = options_.workers ? options_.workers : usable_cpus();
     worker_count_ = std::min(worker_count_, 32U);
     spins_ = worker_count_ > 1 && usable_cpus() > 1;
+    counts_ = cycle_clock::usable();
     if (options_.spares == 0) options_.spares = std::max(4U, worker_count_);
     options_.spares = std::min(options_.spares, 64U - worker_count_);
     std::uint64_t seed = 0;
@@ -92,9 +93,17 @@ nanos scheduler::now() noexcept { return options_.seeded ? virtual_now_ : machin
 // tick is late (6.6 ms were seen on a virtual machine).
 nanos scheduler::coarse_now() noexcept { return options_.seeded ? virtual_now_ : read_clock(CLOCK_MONOTONIC_COARSE); }
 
-nanos scheduler::timeout_begin(nanos timeout) noexcept {
+nanos scheduler::read_on(worker& w) noexcept {
+  if (!counts_) return now();
+  const std::uint64_t before = cycle_clock::count();
+  const nanos read = machine_now();
+  w.cycles.set(before, read, cycle_clock::count());
+  return w.cycles.latest(read);
+}
+
+nanos scheduler::timeout_begin(nanos timeout, worker& w) noexcept {
   constexpr nanos far_away = 1'000'000'000, most_behind = 10'000'000;
-  return options_.seeded || timeout < far_away ? now() : coarse_now() + most_behind;
+  return options_.seeded || timeout < far_away ? now(w) : coarse_now() + most_behind;
 }
 
 std::int64_t scheduler::wall_now() noexcept {
@@ -204,7 +213,7 @@ void scheduler::thread_main(worker& w) {
   }
   adopt_thread(w.thread_context);
   w.os_thread.store(pthread_self());
-  w.set_clock(now());
+  w.set_clock(read_on(w));
   make_context(w.loop->ctx, w.loop->low, w.loop->start_size(), loop_entry, w.loop);
   say(w, worker::life::running);
   switch_context(w.thread_context, w.loop->ctx);
@@ -419,7 +428,7 @@ runnable* scheduler::steal(worker& w) {
 }
 
 void scheduler::refresh(worker& w) {
-  w.set_clock(now());
+  w.set_clock(read_on(w));
   if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     for (unsigned n = w.trims.exchange(0); n > 0; --n) w.pool.trim();
     if (hooks_.trim) hooks_.trim(w);
