@@ -38,7 +38,7 @@ struct timer_request {
     return *more;
   }
 };
-ref arm_timer(timer_request request);
+ref arm_timer(timer_request&& request);
 ref apply_once(duration delay, unique_function function);
 ref apply_every(duration period, unique_function function);
 instant after_now(duration delay);  ///< throws bad_argument for a negative one; saturates

@@ -42,17 +42,8 @@ class flat_table {
   /// Adds an entry whose key is not there yet. Strong guarantee.
   Value& insert(const Key& key, Value value) {
     entries_.push_back({key, std::move(value)});
-    if (entries_.size() > plain_max || !index_.empty()) {  // a table that was large keeps its index
-      try {
-        if (entries_.size() * 2 > index_.size())
-          rebuild(entries_.size() * 4);
-        else
-          put(entries_.size() - 1);
-      } catch (...) {
-        entries_.pop_back();
-        throw;
-      }
-    }
+    if (entries_.size() > plain_max || !index_.empty()) [[unlikely]]  // a table that was large keeps its index
+      index_last();
     return entries_.back().value;
   }
 
@@ -91,6 +82,18 @@ class flat_table {
     }
   }
 
+  [[gnu::noinline]] void index_last() {
+    try {
+      if (entries_.size() * 2 > index_.size())
+        rebuild(entries_.size() * 4);
+      else
+        put(entries_.size() - 1);
+    } catch (...) {
+      entries_.pop_back();
+      throw;
+    }
+  }
+
   void put(std::size_t at) noexcept {
     std::size_t s = slot_of(entries_[at].key);
     while (index_[s] != 0) s = (s + 1) & (index_.size() - 1);
@@ -112,29 +115,34 @@ class flat_table {
   }
 
   void erase_at(std::size_t at) noexcept {
-    std::size_t last = entries_.size() - 1;
-    if (!index_.empty()) {
-      std::size_t moved = index_slot(last);
-      std::size_t gap = index_slot(at);
-      index_[moved] = static_cast<std::uint32_t>(at + 1);
-      // Close the gap: whatever was pushed past it by a collision moves back (linear probing without tombstones).
-      std::size_t mask = index_.size() - 1;
-      std::size_t next = (gap + 1) & mask;
-      if (at != last) std::swap(entries_[at], entries_[last]);
-      entries_.pop_back();
-      index_[gap] = 0;
-      for (; index_[next] != 0; next = (next + 1) & mask) {
-        std::size_t home = slot_of(entries_[index_[next] - 1].key);
-        if (((next - home) & mask) >= ((next - gap) & mask)) {
-          index_[gap] = index_[next];
-          index_[next] = 0;
-          gap = next;
-        }
-      }
-      return;
-    }
-    if (at != last) std::swap(entries_[at], entries_[last]);
+    if (!index_.empty()) [[unlikely]]
+      return erase_indexed(at);
+    drop(at);
+  }
+
+  // The last one comes to its place.
+  void drop(std::size_t at) noexcept {
+    if (std::size_t last = entries_.size() - 1; at != last) std::swap(entries_[at], entries_[last]);
     entries_.pop_back();
+  }
+
+  [[gnu::noinline]] void erase_indexed(std::size_t at) noexcept {
+    std::size_t moved = index_slot(entries_.size() - 1);
+    std::size_t gap = index_slot(at);
+    index_[moved] = static_cast<std::uint32_t>(at + 1);
+    // Close the gap: whatever was pushed past it by a collision moves back (linear probing without tombstones).
+    std::size_t mask = index_.size() - 1;
+    std::size_t next = (gap + 1) & mask;
+    drop(at);
+    index_[gap] = 0;
+    for (; index_[next] != 0; next = (next + 1) & mask) {
+      std::size_t home = slot_of(entries_[index_[next] - 1].key);
+      if (((next - home) & mask) >= ((next - gap) & mask)) {
+        index_[gap] = index_[next];
+        index_[next] = 0;
+        gap = next;
+      }
+    }
   }
 
   std::vector<entry> entries_;

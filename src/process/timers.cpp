@@ -423,7 +423,7 @@ instant after_now(duration delay) {
   return instant(duration(delay.count() > never - now ? never : now + delay.count()));
 }
 
-ref arm_timer(timer_request request) {
+ref arm_timer(timer_request&& request) {
   try {
     if (request.payload == nullptr && request.action == timer_request::what::send && !request.wrap)
       throw bad_argument("timer: there is no message");

@@ -642,12 +642,6 @@ void scheduler::arm(timer& t, nanos deadline, worker* on) {
   announce_deadline(deadline, of);
 }
 
-void scheduler::arm_locked(timer& t, nanos deadline, worker& of) noexcept {
-  t.shard.store(of.number, std::memory_order_relaxed);  // read again under the lock by disarm
-  of.wheel.arm(t, deadline);
-  if (deadline < of.next_timer.load(std::memory_order_relaxed)) of.next_timer.store(deadline);
-}
-
 void scheduler::announce_deadline(nanos deadline, worker& of) noexcept {
   if (&of == current() || options_.seeded) return;
   // Of several that are armed at once the soonest is announced by its own call.

@@ -427,6 +427,12 @@ inline bool scheduler::may_go_on(worker& w) noexcept {
   return true;
 }
 
+inline void scheduler::arm_locked(timer& t, nanos deadline, worker& of) noexcept {
+  t.shard.store(of.number, std::memory_order_relaxed);  // read again under the lock by disarm
+  of.wheel.arm(t, deadline);
+  if (deadline < of.next_timer.load(std::memory_order_relaxed)) of.next_timer.store(deadline);
+}
+
 inline nanos scheduler::now(worker& w) noexcept {
   const nanos counted = w.cycles.at(cycle_clock::count());
   return counted != cycle_clock::unknown ? counted : read_on(w);

@@ -13,24 +13,11 @@ bool before(const timer_node& a, const timer_node& b) noexcept {
   return a.deadline != b.deadline ? a.deadline < b.deadline : a.sequence < b.sequence;
 }
 
-// Takes a node out of the slot or the sibling list it is in; `link` makes the first of a list no special case.
-void unlink(timer_node& node) noexcept {
-  *node.link = node.next;
-  if (node.next != nullptr) node.next->link = node.link;
-}
-
-void push_front(timer_node*& head, timer_node& node) noexcept {
-  node.next = head;
-  node.link = &head;
-  if (head != nullptr) head->link = &node.next;
-  head = &node;
-}
-
 // Joins two heaps: the later root becomes a child of the earlier. The `next` and `link` of the one returned are the
 // caller's to set.
 timer_node* meld(timer_node* a, timer_node* b) noexcept {
   if (before(*b, *a)) std::swap(a, b);
-  push_front(a->child, *b);
+  b->push_to(a->child);
   return a;
 }
 
@@ -65,28 +52,6 @@ timer_node* meld_siblings(timer_node* list) noexcept {
 // A negative start gets the cursor of 0: the heap is exact at any instant, the slots begin where time is positive.
 timer_wheel::timer_wheel(nanos now) noexcept : now_(now), cursor_(std::max<nanos>(tick_of(now), 0)) {}
 
-void timer_wheel::arm(timer_node& node, nanos deadline) noexcept {
-  assert(!node.armed() && "a timer is armed once: disarm it before arming it again");
-  node.deadline = deadline;
-  node.sequence = ++sequence_;
-  ++size_;
-  place(node);
-}
-
-bool timer_wheel::disarm(timer_node& node) noexcept {
-  switch (node.where) {
-    case timer_node::place::idle: return false;
-    case timer_node::place::slot:
-      unlink(node);
-      if (slots_[node.slot].first == nullptr) leave_slot(node.slot);
-      break;
-    case timer_node::place::due: leave_due(node); break;
-  }
-  node.where = timer_node::place::idle;
-  --size_;
-  return true;
-}
-
 timer_node* timer_wheel::expire(nanos now) noexcept {
   now_ = std::max(now_, now);
   if (root_ == nullptr && !advance(tick_of(now_))) return nullptr;
@@ -105,30 +70,6 @@ nanos timer_wheel::next_expiry() const noexcept {
   return slots_[(level << slot_bits) | first_slot(level)].earliest;
 }
 
-// Puts a node where its deadline belongs, seen from the cursor.
-void timer_wheel::place(timer_node& node) noexcept {
-  const nanos tick = tick_of(node.deadline);
-  if (tick <= cursor_) {
-    push_due(node);
-    return;
-  }
-  const auto differing = static_cast<unsigned>(std::bit_width(static_cast<std::uint64_t>(tick ^ cursor_))) - 1;
-  const unsigned level = differing / slot_bits;
-  const unsigned slot = static_cast<unsigned>(tick >> (level * slot_bits)) & slot_mask;
-  const unsigned index = (level << slot_bits) | slot;
-  slot_head& head = slots_[index];
-  if (head.first == nullptr) {
-    head.earliest = node.deadline;
-    occupied_[level] |= std::uint64_t{1} << slot;
-    levels_ |= 1U << level;
-  } else {
-    head.earliest = std::min(head.earliest, node.deadline);
-  }
-  push_front(head.first, node);
-  node.slot = static_cast<std::uint16_t>(index);
-  node.where = timer_node::place::slot;
-}
-
 void timer_wheel::push_due(timer_node& node) noexcept {
   node.child = nullptr;
   node.where = timer_node::place::due;
@@ -143,7 +84,7 @@ void timer_wheel::join_due(timer_node* heap) noexcept {
 
 // Takes a node, the root or another, out of the due heap; its children come back as one heap.
 void timer_wheel::leave_due(timer_node& node) noexcept {
-  unlink(node);
+  node.unlink();
   if (timer_node* orphans = meld_siblings(node.child); orphans != nullptr) join_due(orphans);
 }
 
@@ -179,13 +120,6 @@ void timer_wheel::deal_out(unsigned level, unsigned slot, nanos tick) noexcept {
 
 unsigned timer_wheel::first_slot(unsigned level) const noexcept {
   return static_cast<unsigned>(std::countr_zero(occupied_[level]));
-}
-
-// Clears the marks of a slot that has become empty.
-void timer_wheel::leave_slot(unsigned index) noexcept {
-  const unsigned level = index >> slot_bits;
-  occupied_[level] &= ~(std::uint64_t{1} << (index & slot_mask));
-  if (occupied_[level] == 0) levels_ &= ~(1U << level);
 }
 
 }  // namespace otp::detail

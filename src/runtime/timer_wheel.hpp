@@ -8,7 +8,10 @@
 //         2. An armed node keeps its address until expire() returns it or disarm() takes it back.
 //         3. A wheel owns no node, so its end touches none; who wants them back first drains it with expire(never).
 #pragma once
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,6 +32,19 @@ struct timer_node {
   timer_node& operator=(const timer_node&) = delete;
 
   [[nodiscard]] bool armed() const noexcept { return where != place::idle; }
+
+  /// Of the wheel: takes it out of the slot or the sibling list it is in; `link` makes the first of a list no special
+  /// case.
+  void unlink() noexcept {
+    *link = next;
+    if (next != nullptr) next->link = link;
+  }
+  void push_to(timer_node*& head) noexcept {
+    next = head;
+    link = &head;
+    if (head != nullptr) head->link = &next;
+    head = this;
+  }
 
   nanos deadline = 0;
   std::uint64_t sequence = 0;   // order of arming: settles equal deadlines
@@ -108,5 +124,60 @@ class timer_wheel {
   std::array<std::uint64_t, level_count> occupied_{};
   std::array<slot_head, std::size_t{level_count} << slot_bits> slots_{};
 };
+
+// ---- what every timer goes through: inline ---------------------------------------------------------------------------
+
+inline void timer_wheel::arm(timer_node& node, nanos deadline) noexcept {
+  assert(!node.armed() && "a timer is armed once: disarm it before arming it again");
+  node.deadline = deadline;
+  node.sequence = ++sequence_;
+  ++size_;
+  place(node);
+}
+
+inline bool timer_wheel::disarm(timer_node& node) noexcept {
+  switch (node.where) {
+    case timer_node::place::idle: return false;
+    case timer_node::place::slot:
+      node.unlink();
+      if (slots_[node.slot].first == nullptr) leave_slot(node.slot);
+      break;
+    case timer_node::place::due: leave_due(node); break;
+  }
+  node.where = timer_node::place::idle;
+  --size_;
+  return true;
+}
+
+// Puts a node where its deadline belongs, seen from the cursor.
+inline void timer_wheel::place(timer_node& node) noexcept {
+  const nanos tick = tick_of(node.deadline);
+  if (tick <= cursor_) {
+    push_due(node);
+    return;
+  }
+  const auto differing = static_cast<unsigned>(std::bit_width(static_cast<std::uint64_t>(tick ^ cursor_))) - 1;
+  const unsigned level = differing / slot_bits;
+  const unsigned slot = static_cast<unsigned>(tick >> (level * slot_bits)) & slot_mask;
+  const unsigned index = (level << slot_bits) | slot;
+  slot_head& head = slots_[index];
+  if (head.first == nullptr) {
+    head.earliest = node.deadline;
+    occupied_[level] |= std::uint64_t{1} << slot;
+    levels_ |= 1U << level;
+  } else {
+    head.earliest = std::min(head.earliest, node.deadline);
+  }
+  node.push_to(head.first);
+  node.slot = static_cast<std::uint16_t>(index);
+  node.where = timer_node::place::slot;
+}
+
+// Clears the marks of a slot that has become empty.
+inline void timer_wheel::leave_slot(unsigned index) noexcept {
+  const unsigned level = index >> slot_bits;
+  occupied_[level] &= ~(std::uint64_t{1} << (index & slot_mask));
+  if (occupied_[level] == 0) levels_ &= ~(1U << level);
+}
 
 }  // namespace otp::detail
