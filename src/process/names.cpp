@@ -1,7 +1,7 @@
 // Registered names: one table per runtime, one lock.
 //
-// Rule    a process that ends closes its inbox, then looks at `named`; who registers sets `named`, then looks at the
-//         inbox, with a seq_cst fence between the two on either side. So one of them sees the other, a dead process is
+// Rule    a process that ends closes its inbox (an exchange), then looks at `named`; who registers sets `named`, then
+//         looks at the inbox, with a full barrier between the two on either side. So one of them sees the other, a dead process is
 //         never left in the table, and an unnamed one ends without the lock.
 #include "process/runtime_core.hpp"
 
@@ -48,7 +48,7 @@ result<void> try_register(runtime_core& core, std::string_view name, pid who) {
 }
 
 void release_name(runtime_core& core, process& p) noexcept {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  barrier_after_exchange();
   if (!p.named.load()) return;
   std::lock_guard lock(core.names_lock);
   p.named.store(false);

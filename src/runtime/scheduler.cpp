@@ -398,7 +398,7 @@ runnable* scheduler::take_injected(worker& w) {
     injected_.fetch_sub(1);
     // For a worker that has nothing else a share of the rest comes along, so that they are not fetched one lock at a
     // time.
-    std::size_t share = w.ready.empty() ? injected_.load() / (worker_count_ * 2) : 0;
+    std::size_t share = w.ready.empty() ? injected_.load() / worker_count_ : 0;
     std::size_t taken = 0;
     for (; taken < std::min(share, w.ready.capacity() / 2) && injected_first_; ++taken) {
       runnable* more = injected_first_;
