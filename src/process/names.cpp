@@ -1,8 +1,8 @@
 // Registered names: one table per runtime, one lock.
 //
 // Rule    a process that ends closes its inbox (an exchange), then looks at `named`; who registers sets `named`, then
-//         looks at the inbox, with a full barrier between the two on either side. So one of them sees the other, a dead process is
-//         never left in the table, and an unnamed one ends without the lock.
+//         looks at the inbox, with a full barrier between the two on either side. So one of them sees the other, a dead
+//         process is never left in the table, and an unnamed one ends without the lock.
 #include "process/runtime_core.hpp"
 
 #include <algorithm>

@@ -163,7 +163,7 @@ ref monitor_target(pid target, std::string name, monitor_options options) {
     destroy(e);
     throw;
   }
-  if (!target || !deliver(core, target, e)) {
+  if (!target || !send_monitor(core, target, e)) {
     e->type = &down_type;
     e->value.reason = reason::noproc;
     if (planted(bug::silent_dead) || !deliver(core, p.self(), e)) destroy(e);
@@ -189,28 +189,32 @@ bool demonitor(ref m, demonitor_options options) {
   runtime_core& core = *runtime_core::current();
   if (!m) throw bad_argument("demonitor: this is not a reference; give what monitor() returned");
   if (m.owner() != p.self()) return !options.info;  // somebody else's: nothing happens to it
-  runtime_section section(p);
-  intake(core, p);
-  monitor_record* record = p.extra ? p.extra->monitors.find(m.number()) : nullptr;
-  bool active = record && record->monitoring;
-  if (active) {
-    auto* e = new control_envelope(&demonitor_type, p.self(), m.number());
-    if (!deliver(core, record->target, e)) destroy(e);
-    if (record->alias == alias_mode::explicit_unalias)
-      record->monitoring = false;
-    else
-      p.extra->monitors.erase(m.number());
-  }
-  if (options.flush && !planted(bug::demonitor_keeps_down)) {
-    envelope* before = nullptr;
-    for (envelope* e = p.first; e; before = e, e = e->next) {
-      if (e->type != &down_envelope::type_of || static_cast<down_envelope*>(e)->value.reference != m) continue;
-      unlink_from_queue(core, p, before, e);
-      core.count(counter::dropped);
-      destroy(e);
-      break;
+  envelope* unused = nullptr;
+  bool active = false;
+  {
+    runtime_section section(p);
+    intake(core, p);
+    monitor_record* record = p.extra ? p.extra->monitors.find(m.number()) : nullptr;
+    active = record && record->monitoring;
+    if (active) {
+      unused = send_demonitor(core, record->target, m);
+      if (record->alias == alias_mode::explicit_unalias)
+        record->monitoring = false;
+      else
+        p.extra->monitors.erase(m.number());
+    }
+    if (options.flush && !planted(bug::demonitor_keeps_down)) {
+      envelope* before = nullptr;
+      for (envelope* e = p.first; e; before = e, e = e->next) {
+        if (e->type != &down_envelope::type_of || static_cast<down_envelope*>(e)->value.reference != m) continue;
+        unlink_from_queue(core, p, before, e);
+        core.count(counter::dropped);
+        destroy(e);
+        break;
+      }
     }
   }
+  if (unused) destroy(unused);
   return options.info ? active : true;
 }
 

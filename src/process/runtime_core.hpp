@@ -315,6 +315,11 @@ bool abandon(runtime_core&, pid who, exit_reason why, std::string_view cause, na
 void keep_within_memory(runtime_core&, process&);
 void send_exit(runtime_core&, pid from, pid to, const exit_reason& why) noexcept;
 void start_kill_budget(runtime_core&, pid victim) noexcept;
+/// Tells a process that somebody watches it: `e` is the down message that it will send. False: it is dead, and `e` is
+/// still the caller's.
+bool send_monitor(runtime_core&, pid target, value_envelope<down>* e) noexcept;
+/// What the caller destroys when it is out of its section, if there is something.
+[[nodiscard]] envelope* send_demonitor(runtime_core&, pid target, ref monitor);
 void send_wake(runtime_core&, pid to, const void* token) noexcept;
 /// Gives the result of a task to its owner, which waits on this worker. False: it has to travel through the inbox.
 bool hand_result(worker& here, pid owner, envelope* result) noexcept;

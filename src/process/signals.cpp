@@ -182,24 +182,62 @@ bool hand_down(runtime_core& core, worker& w, pid watcher, down_envelope* e) noe
   });
 }
 
+// For a signal that gives the process nothing to do: when it is done, what slept goes on sleeping.
+template <class Act>
+bool note(runtime_core& core, worker& w, pid whom, Act&& act) noexcept {
+  return with_rights(core, w, whom, std::forward<Act>(act), [&](process& p, rights held, bool done) {
+    if (held == rights::woken && !(done && p.in.try_sleep())) core.sched.make_ready(p, &w);
+  });
+}
+
 // A linked process has ended normally: to one that does not trap exits it means only that the link is gone.
 bool hand_normal_exit(runtime_core& core, worker& w, pid peer, pid from) noexcept {
-  return with_rights(
-      core, w, peer,
-      [&](process& p) {
-        if (p.trap_exit.load(std::memory_order_relaxed)) return false;
-        if (p.link0 == from.value())
-          p.link0 = 0;
-        else if (p.extra)
-          p.extra->links.erase(from.value());
-        return true;
-      },
-      [&](process& p, rights held, bool done) {
-        if (held == rights::woken && !(done && p.in.try_sleep())) core.sched.make_ready(p, &w);
-      });
+  return note(core, w, peer, [&](process& p) {
+    if (p.trap_exit.load(std::memory_order_relaxed)) return false;
+    if (p.link0 == from.value())
+      p.link0 = 0;
+    else if (p.extra)
+      p.extra->links.erase(from.value());
+    return true;
+  });
+}
+
+std::pair<std::uint64_t, std::uint64_t> key_of(ref monitor) noexcept {
+  return {monitor.owner().value(), monitor.number()};
 }
 
 }  // namespace
+
+bool send_monitor(runtime_core& core, pid target, down_envelope* e) noexcept {
+  worker* w = worker_of(core);
+  if (w && note(core, *w, target, [&](process& p) {
+        if (p.dying) return false;
+        try {
+          p.more().monitored_by.insert(key_of(e->value.reference), e);
+        } catch (const std::bad_alloc&) {
+          return false;  // it will crash for it when it finds the signal
+        }
+        return true;
+      }))
+    return true;
+  return deliver(core, target, e);
+}
+
+envelope* send_demonitor(runtime_core& core, pid target, ref monitor) {
+  worker* w = worker_of(core);
+  envelope* kept = nullptr;
+  if (w && note(core, *w, target, [&](process& p) {
+        envelope** held = p.extra ? p.extra->monitored_by.find(key_of(monitor)) : nullptr;
+        if (!held) return false;
+        kept = *held;
+        p.extra->monitored_by.erase(key_of(monitor));
+        return true;
+      }))
+    return kept;
+  auto* off = new control_envelope(&demonitor_type, monitor.owner(), monitor.number());
+  if (!deliver(core, target, off)) destroy(off);
+  return nullptr;
+}
 
 bool hand_result(worker& w, pid owner, envelope* e) noexcept {
   runtime_core& core = core_of(w);
@@ -606,10 +644,9 @@ void handle_unlink_ack(process& p, control_envelope* e) noexcept {
 }
 
 void handle_monitor(runtime_core& core, process& p, down_envelope* e) {
-  std::pair<std::uint64_t, std::uint64_t> key{e->value.reference.owner().value(), e->value.reference.number()};
   if (p.dying) e->value.reason = reason::noproc;  // end_process() leaves it
   try {
-    p.more().monitored_by.insert(key, e);
+    p.more().monitored_by.insert(key_of(e->value.reference), e);
   } catch (const std::bad_alloc&) {
     // The process crashes for it in intake(); the watcher hears of it now.
     e->type = &down_type;
@@ -622,8 +659,9 @@ void handle_monitor(runtime_core& core, process& p, down_envelope* e) {
 void handle_demonitor(process& p, control_envelope* e) noexcept {
   if (p.extra)
     if (envelope** kept = p.extra->monitored_by.find({e->from.value(), e->number})) {
-      destroy(*kept);
+      envelope* gone = *kept;
       p.extra->monitored_by.erase({e->from.value(), e->number});
+      destroy(gone);
     }
   destroy(e);
 }

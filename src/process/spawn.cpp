@@ -216,6 +216,11 @@ bool run_batch(runtime_core& core, process& p) {
       }
       p.phase.store(p.own_stack ? phase::waiting : phase::idle, std::memory_order_release);
       if (p.in.try_sleep()) return false;
+      if (budget == 0) {  // signals that come as fast as they are taken in: others get their turn too
+        core.sched.make_ready_last(p);
+        return false;
+      }
+      --budget;
       continue;
     }
     // A process that waited does not keep the loop: one message a turn, then the stack goes back.
@@ -291,6 +296,7 @@ void step(runnable& r, worker& w) {
     p.phase.store(phase::waiting, std::memory_order_release);
     if (go) break;
     if (p.in.try_sleep()) return;
+    if (!scheduler::may_go_on(w)) return core.sched.make_ready_last(p);
   }
   core.sched.resume(p);
 }

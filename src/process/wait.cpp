@@ -211,7 +211,8 @@ inline envelope* taken(worker& on, process& p, envelope* found) noexcept {
   return found;
 }
 
-// With a timeout, with conditions, or while the process has a fate: every kind of receive.
+// Every kind of receive: with a timeout, with conditions, in a start that may be given up, in a destructor of a process
+// that has a fate, and where a stack for the loop has to be found first.
 envelope* receive_with_care(running_process here, receive_wait& w, const void* scan_id, duration timeout,
                             bool conditions, std::size_t& which) {
   auto& [on, core, p] = here;
@@ -224,13 +225,14 @@ envelope* receive_with_care(running_process here, receive_wait& w, const void* s
       runtime_section section(p);
       intake(core, p);
       if (p.scanned_for == scan_id) before = p.scanned;
-      if (!conditions) {
+      if (!conditions && (!p.dying || !w.interruptible)) {
         found = scan(p, w, which, before);
         if (found) take_from_queue(core, p, before, found);
       }
       p.scanned_for = scan_id;
       p.scanned = before;
     }
+    if (w.interruptible) check_fate(p);
     if (conditions) {
       {
         scanning_section scanning(p);
@@ -241,7 +243,7 @@ envelope* receive_with_care(running_process here, receive_wait& w, const void* s
       if (found) take_from_queue(core, p, before, found);
     }
     if (found) return taken(on, p, found);
-    if (deadline != never && (timeout.count() == 0 || deadline <= core.sched.now(on))) {
+    if (deadline != never && (timeout.count() == 0 || deadline <= core.sched.now())) {
       check_fate(p);
       return nullptr;
     }
@@ -289,11 +291,13 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
     {
       runtime_section section(p);
       intake(core, p);
-      envelope* before = p.scanned_for == scan_id ? p.scanned : nullptr;
-      found = scan(p, w, which, before);
-      if (found) take_from_queue(core, p, before, found);
-      p.scanned_for = scan_id;
-      p.scanned = before;
+      if (!p.dying || !w.interruptible) [[likely]] {
+        envelope* before = p.scanned_for == scan_id ? p.scanned : nullptr;
+        found = scan(p, w, which, before);
+        if (found) take_from_queue(core, p, before, found);
+        p.scanned_for = scan_id;
+        p.scanned = before;
+      }
       if (!found && !p.dying && !watch_of(p) && !scheduler::needs_stack(on)) [[likely]] {
         p.waiting = &w;
         w.satisfied = false;
@@ -306,13 +310,18 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       }
     }
     if (found) return taken(on, p, found);
+    if (p.dying && w.interruptible) [[unlikely]]
+      check_fate(p);  // whatever else has come
     if (asleep) [[likely]] {
       suspend(on, p, false);
       p.phase.store(phase::in_user, std::memory_order_release);
       p.waiting = nullptr;
       if (w.interruptible) [[likely]]
         check_fate(p);
-    } else if (!p.in.has_mail()) {
+    } else if (p.in.has_mail()) {
+      if (!scheduler::may_go_on(on)) [[unlikely]]
+        let_others_run(core, p);
+    } else {
       return receive_with_care(here, w, scan_id, timeout, conditions, which);
     }
   }

@@ -36,7 +36,7 @@ bool start_given_up(const process&) noexcept;
       over = w.satisfied || (p.dying && w.interruptible);
       if (nanos until = wait_deadline(p, w); !over && until != never) {
         // A deadline that was made just now has not passed; reading the clock costs more than the rest of this.
-        over = !std::exchange(w.fresh, false) && deadline_passed(p, w, core.sched.now(here));
+        over = !std::exchange(w.fresh, false) && deadline_passed(p, w, core.sched.now());
         if (!over) try {
             arm_wait_timer(core, p, until);
           } catch (...) {
@@ -49,8 +49,11 @@ bool start_given_up(const process&) noexcept;
         section.leave_as(phase::waiting);
         defer = w.reply && here.handed;  // the one that is asked runs next
         if (!defer && !p.in.try_sleep()) {
-          section.leave_as(phase::in_user);
-          continue;
+          if (scheduler::may_go_on(here)) [[likely]] {
+            section.leave_as(phase::in_user);
+            continue;
+          }
+          core.sched.make_ready_last(p);  // signals that come as fast as they are taken in: others get their turn too
         }
       }
     }

@@ -19,8 +19,8 @@
 // Source  x86-64 has its own jump: Boost's, except that the floating point control words are loaded only where they
 //         differ, and the sticky flags beside them are left alone. Loading costs as much as all the rest, and ten
 //         times that whenever a flag differs. Like Boost's it ends in an indirect jump and not in `ret`, which the
-//         processor would predict from the calls of the stack that was left. Other CPUs, and OTP_BOOST_CONTEXT, use
-//         Boost.Context's fcontext.
+//         processor would predict from the calls of the stack that was left; between stacks that are left at the same
+//         place it ends in `ret`. Other CPUs, and OTP_BOOST_CONTEXT, use Boost.Context's fcontext.
 #pragma once
 #include <cstddef>
 

@@ -32,7 +32,7 @@ struct machine {
     c.set(before, said, cycles);
   }
   void learn(cycle_clock& c) {
-    for (int i = 0; i < 45; ++i) {
+    for (int i = 0; i < 75; ++i) {
       read(c);
       pass(900'000);
     }
@@ -40,17 +40,46 @@ struct machine {
   }
 };
 
-TEST(cycle_clock, is_unknown_until_its_rate_was_measured) {
+// At most so much ahead, and never behind.
+void expect_right(cycle_clock& c, const machine& m, const char* when = "") {
+  const nanos said = c.at(m.cycles);
+  EXPECT_GE(said, m.now) << when;
+  EXPECT_LE(said, m.now + 200) << when;
+}
+
+TEST(cycle_clock, is_unknown_until_its_rate_was_measured_twice) {
   cycle_clock c;
   machine m;
   EXPECT_EQ(c.at(m.cycles), cycle_clock::unknown);
   m.read(c);
+  m.pass(cycle_clock::first_base);
+  m.read(c);
+  EXPECT_EQ(c.at(m.cycles), cycle_clock::unknown);
   m.pass(cycle_clock::first_base - 1'000);
   m.read(c);
   EXPECT_EQ(c.at(m.cycles), cycle_clock::unknown);
   m.pass(1'000);
   m.read(c);
-  EXPECT_NEAR(double(c.at(m.cycles)), double(m.now), 10);
+  expect_right(c, m);
+}
+
+// The counter runs on, the clock stands still.
+TEST(cycle_clock, learns_nothing_from_a_time_in_which_the_machine_was_suspended) {
+  cycle_clock c;
+  machine m;
+  m.read(c);
+  for (int i = 0; i < 3; ++i) {
+    m.cycles += 40'000'000'000;
+    m.pass(cycle_clock::first_base);
+    m.read(c);
+    EXPECT_EQ(c.at(m.cycles), cycle_clock::unknown);
+    m.pass(cycle_clock::first_base + i * 1'000'000);
+    m.read(c);
+    EXPECT_EQ(c.at(m.cycles), cycle_clock::unknown);
+  }
+  m.learn(c);
+  m.pass(5'000);
+  expect_right(c, m);
 }
 
 TEST(cycle_clock, counts_on_from_the_last_reading) {
@@ -58,8 +87,8 @@ TEST(cycle_clock, counts_on_from_the_last_reading) {
   machine m;
   m.learn(c);
   for (int i = 0; i < 1'000; ++i) {
-    m.pass(990);
-    EXPECT_NEAR(double(c.at(m.cycles)), double(m.now), 30);
+    m.pass(99);
+    expect_right(c, m);
   }
 }
 
@@ -95,21 +124,24 @@ TEST(cycle_clock, a_reading_in_which_the_thread_was_stopped_does_not_count) {
   m.learn(c);
   const std::uint64_t before = m.cycles;
   const nanos said = m.now;
-  m.pass(400'000);  // stopped here, after the clock was read
-  c.set(before + 1'240'000 - cycle_clock::longest_reading, said, before + 1'240'000);
+  m.pass(40'000);  // stopped here, after the clock was read
+  c.set(before, said, before + cycle_clock::longest_reading);
   m.pass(100);
-  EXPECT_NEAR(double(c.at(m.cycles)), double(m.now), 30);
+  expect_right(c, m);
 }
 
-TEST(cycle_clock, a_slewed_clock_is_followed_within_half_a_microsecond) {
-  cycle_clock c;
-  machine m;
-  m.learn(c);
-  m.per_nano *= 1 + 500e-6;  // the clock goes slower by as much as ntpd makes it
-  for (int i = 0; i < 2'000; ++i) {
-    m.pass(300'000);
-    EXPECT_NEAR(double(c.at(m.cycles)), double(m.now), 550);
-    if (i % 3 == 2) m.read(c);
+// As much as ntpd slews it.
+TEST(cycle_clock, a_slewed_clock_is_followed) {
+  for (double slew : {-490e-6, 490e-6}) {
+    cycle_clock c;
+    machine m;
+    m.learn(c);
+    m.per_nano *= 1 + slew;
+    for (int i = 0; i < 20'000; ++i) {
+      m.pass(30'000);
+      expect_right(c, m, slew < 0 ? "the clock goes faster" : "the clock goes slower");
+      if (i % 3 == 2) m.read(c);
+    }
   }
 }
 
@@ -124,7 +156,7 @@ TEST(cycle_clock, begins_anew_when_the_counter_jumps) {
     EXPECT_EQ(c.at(m.cycles), cycle_clock::unknown) << jump;
     m.learn(c);
     m.pass(5'000);
-    EXPECT_NEAR(double(c.at(m.cycles)), double(m.now), 30) << jump;
+    expect_right(c, m);
   }
 }
 
@@ -147,8 +179,7 @@ TEST(cycle_clock, is_used_where_the_kernel_keeps_time_by_the_same_counter) {
   std::filesystem::remove_all(root);
 }
 
-// The real one, against the real clock: never behind by more than the slew allows, and never ahead by more than that
-// and the time that a reading takes.
+// The real one, against the real clock.
 TEST(cycle_clock, agrees_with_the_clock_of_this_machine) {
   if (!cycle_clock::usable()) GTEST_SKIP() << "this machine's counter is not to be trusted";
   cycle_clock c;
@@ -169,9 +200,10 @@ TEST(cycle_clock, agrees_with_the_clock_of_this_machine) {
       continue;
     }
     ++known;
-    ASSERT_GE(said, now - 1'000);
-    ASSERT_LE(said, after + 2'000);
+    ASSERT_GE(said, now);
+    ASSERT_LE(said, after + 500);
   }
+  if (known == 0) GTEST_SKIP() << "reading the clock takes too long here, as under a sanitizer";
   EXPECT_GT(known, 1'000U);
 }
 

@@ -98,7 +98,7 @@ nanos scheduler::read_on(worker& w) noexcept {
   const std::uint64_t before = cycle_clock::count();
   const nanos read = machine_now();
   w.cycles.set(before, read, cycle_clock::count());
-  return w.cycles.latest(read);
+  return read;
 }
 
 nanos scheduler::timeout_begin(nanos timeout, worker& w) noexcept {

@@ -298,8 +298,10 @@ class scheduler {
   worker& shard(unsigned number) noexcept { return *workers_[number]; }
   unsigned shard_count() const noexcept { return static_cast<unsigned>(workers_.size()); }
 
-  nanos now() noexcept;         ///< exact
-  nanos now(worker& here) noexcept;  ///< the same, cheaper: by counting from what this worker has read
+  nanos now() noexcept;  ///< exact
+  /// What a deadline counts from: the same, cheaper, by counting on from what this worker has read (cycle_clock.hpp).
+  /// Whether the deadline has passed is judged by the clock itself.
+  nanos now(worker& here) noexcept;
   nanos coarse_now() noexcept;  ///< some milliseconds behind, a few nanoseconds to read
   /// What a timeout counts from: the clock, or for one of a second or more the coarse clock and what it may be behind
   /// (10 ms: a tick, and more than a late one was seen to add), so that it comes some milliseconds late and not early.
@@ -435,7 +437,7 @@ inline void scheduler::arm_locked(timer& t, nanos deadline, worker& of) noexcept
 
 inline nanos scheduler::now(worker& w) noexcept {
   const nanos counted = w.cycles.at(cycle_clock::count());
-  return counted != cycle_clock::unknown ? counted : read_on(w);
+  return counted != cycle_clock::unknown ? counted : w.cycles.latest(read_on(w));
 }
 
 inline bool scheduler::on_loop_stack(const worker& w) noexcept { return w.current == w.loop; }

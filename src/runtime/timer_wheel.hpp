@@ -125,7 +125,8 @@ class timer_wheel {
   std::array<slot_head, std::size_t{level_count} << slot_bits> slots_{};
 };
 
-// ---- what every timer goes through: inline ---------------------------------------------------------------------------
+// ---- what every timer goes through: inline
+// ---------------------------------------------------------------------------
 
 inline void timer_wheel::arm(timer_node& node, nanos deadline) noexcept {
   assert(!node.armed() && "a timer is armed once: disarm it before arming it again");

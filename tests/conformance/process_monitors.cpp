@@ -1,6 +1,8 @@
 // Monitors: one-way, independent of each other, and gone without a trace when removed.
 #include "conformance/support.hpp"
 
+#include <atomic>
+
 using namespace conformance;
 
 namespace {
@@ -201,6 +203,67 @@ TEST(process_monitors, what_follows_the_signal_that_ends_a_process_finds_nobody)
     EXPECT_GE(otp::now() - begin, 1h);
     EXPECT_FALSE(otp::whereis("slow to end"));
   });
+}
+
+// What nobody has to do anything for is noted by whoever tells it, where both run on one worker.
+TEST(process_monitors, of_a_sleeping_process_are_noted_and_forgotten_and_it_sleeps_on) {
+  auto body = [] {
+    struct counted {
+      std::shared_ptr<std::atomic<int>> living;
+      explicit counted(std::shared_ptr<std::atomic<int>> all) : living(std::move(all)) { ++*living; }
+      counted(const counted& other) : counted(other.living) {}
+      ~counted() { --*living; }
+      bool operator==(const counted& other) const { return living.get() == other.living.get(); }
+    };
+    otp::pid target = sleeper();
+    for (int i = 0; i < 3; ++i) otp::yield();
+    auto living = std::make_shared<std::atomic<int>>(0);
+    for (int i = 0; i < 200; ++i) {
+      otp::ref kept = otp::monitor(target);
+      otp::ref tagged = otp::monitor(target, {.tag = counted(living)});
+      EXPECT_TRUE(otp::demonitor(tagged, {.info = true}));
+      EXPECT_FALSE(otp::demonitor(tagged, {.info = true}));
+      EXPECT_TRUE(otp::demonitor(kept, {.info = true}));
+    }
+    EXPECT_EQ(about(target).monitored_by.size(), 0U);
+    otp::ref last = otp::monitor(target);
+    EXPECT_EQ(about(target).monitored_by.size(), 1U);
+    end(target);
+    EXPECT_EQ(reason_of(last), otp::exit_reason("told to"));
+    EXPECT_EQ(*living, 0) << "the tag goes with its monitor";
+    EXPECT_TRUE(mailbox_empty());
+  };
+  for_seeds(3, body);
+  EXPECT_EQ(threaded(body, {.workers = 1}), normal);
+  EXPECT_EQ(threaded(body), normal);
+}
+
+// Signals that need no work: their stream must not keep the process that gets them from giving its worker back.
+TEST(process_monitors, a_flood_of_them_does_not_hold_a_worker) {
+  struct poke {};
+  std::atomic<bool> over{false};
+  std::atomic<int> turns{0};
+  auto body = [&] {
+    otp::pid bystander = otp::spawn([&] {
+      while (!over) {
+        ++turns;
+        otp::yield();
+      }
+    });
+    otp::pid target = sleeper();
+    otp::pid flood = otp::spawn([&, target] {
+      while (!over) {
+        for (int i = 0; i < 1'000; ++i) otp::demonitor(otp::monitor(target), {.flush = true});
+        otp::yield();
+      }
+    });
+    for (int before = turns; turns < before + 100;) otp::yield();
+    over = true;
+    end_of(flood);
+    end_of(bystander);
+    end(target);
+  };
+  EXPECT_EQ(threaded(body), normal);
 }
 
 // covers: PROC-072 PROC-069

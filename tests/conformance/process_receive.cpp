@@ -124,6 +124,29 @@ TEST(process_receive, without_a_timeout_or_with_an_infinite_one_it_waits_until_a
   });
 }
 
+// Whether both have come at once or one by one.
+TEST(process_receive, what_comes_behind_an_exit_signal_is_not_received) {
+  using waiting = void (*)(int&);
+  const waiting ways[] = {
+      [](int& got) { otp::receive([&](int) { ++got; }); },
+      [](int& got) { otp::receive([&](int) { ++got; }, otp::after(1h, [] {})); },
+      [](int& got) { otp::receive(otp::when([](int i) { return i > 0; }, [&](int) { ++got; })); },
+  };
+  everywhere(30, [&] {
+    for (waiting wait : ways) {
+      int got = 0;
+      otp::pid target = otp::spawn([&] {
+        for (;;) wait(got);
+      });
+      otp::ref m = otp::monitor(target);
+      otp::exit(target, "enough");
+      for (int i = 1; i < 5; ++i) otp::send(target, i);
+      EXPECT_EQ(reason_of(m), otp::exit_reason("enough"));
+      EXPECT_EQ(got, 0);
+    }
+  });
+}
+
 // covers: PROC-026
 TEST(process_receive, a_timeout_of_0_looks_through_the_whole_mailbox_once) {
   seeded([] {
