@@ -310,14 +310,14 @@ envelope* receive_envelope(const pattern* patterns, std::size_t count, duration 
       }
     }
     if (found) return taken(on, p, found);
-    if (p.dying && w.interruptible) [[unlikely]]
-      check_fate(p);  // whatever else has come
     if (asleep) [[likely]] {
       suspend(on, p, false);
       p.phase.store(phase::in_user, std::memory_order_release);
       p.waiting = nullptr;
       if (w.interruptible) [[likely]]
         check_fate(p);
+    } else if (p.dying && w.interruptible) {
+      check_fate(p);  // whatever else has come
     } else if (p.in.has_mail()) {
       if (!scheduler::may_go_on(on)) [[unlikely]]
         let_others_run(core, p);

@@ -1,4 +1,5 @@
-// The wait itself, for the three hottest places that wait: calls, receives and everything else (wait.cpp).
+// The wait itself, for the hottest places that wait: calls, receives and everything else. Only a receive that waits for
+// ever without conditions has a shorter one of its own (wait.cpp).
 //
 // Inline, so that no `ret` stands between the switch of stacks and the code that goes on: the processor predicts each
 // from the calls of the stack that was left, mostly wrong.

@@ -1,8 +1,8 @@
 // A worker's exact clock at half the price: it counts the processor's cycles from the last reading of CLOCK_MONOTONIC.
 //
-// Shape   the worker reads the monotonic clock every few steps anyway, and tells it by set(); at() counts on from
-// there. Units   nanoseconds of CLOCK_MONOTONIC; cycles of the processor's counter. Errors  none: where it cannot be
-// trusted at() says `unknown`, and the caller reads the clock itself.
+// Shape   the worker reads the monotonic clock every few steps anyway, and tells it by set(); at() counts on from that.
+// Units   nanoseconds of CLOCK_MONOTONIC; cycles of the processor's counter.
+// Errors  none: where it cannot be trusted at() says `unknown`, and the caller reads the clock itself.
 //
 // Rules
 //  1. Of one worker; nobody else touches it.
