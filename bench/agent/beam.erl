@@ -23,11 +23,10 @@ run([Mode]) ->
         two_at_once(fun() -> snapshots(Rounds * ?READS) end)
     end).
 
-%% From the first go to the end of both.
+%% From the start of the first to the end of both.
 two_at_once(Reads) ->
-    Readers = [spawn_monitor(fun() -> receive go -> Reads() end end) || _ <- [1, 2]],
     bench:timed(fun() ->
-        [Reader ! go || {Reader, _} <- Readers],
+        Readers = [spawn_monitor(Reads) || _ <- [1, 2]],
         [receive {'DOWN', Monitor, process, _, normal} -> ok end || {_, Monitor} <- Readers]
     end).
 

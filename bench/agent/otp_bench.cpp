@@ -16,21 +16,20 @@ void read_snapshot(benchmark::State& state) {
   if (otp::snapshot(config)->retries != 3) state.SkipWithError("the state is another");
 }
 
-/// Two processes read at once, from the first `go` to the end of both.
-void two_at_once(benchmark::State& state, void (*reads)(benchmark::State&)) {
-  struct go {};
+/// Two processes read at once, from the start of the first to the end of both.
+void two_at_once(benchmark::State& state, void (*read_one)(benchmark::State&)) {
   constexpr int readers = 2;
-  constexpr int count = 1'000;  // of each reader in an iteration
+  constexpr std::int64_t count = 1'000;  // of each reader in an iteration
   bench::in_process(state, [&] {
     auto agent = otp::agent<settings>::start_link([] { return settings{}; }, {.name = config}).value();
-    for (auto _ : state) {
-      std::vector<otp::pid> started;
+    while (state.KeepRunningBatch(state.max_iterations)) {
       for (int i = 0; i < readers; ++i)
-        started.push_back(otp::spawn_monitor([&state, reads] {
-                            otp::receive([](go) {});
-                            for (int left = count; left > 0; --left) reads(state);
-                          }).pid);
-      for (otp::pid reader : started) otp::send(reader, go{});
+        otp::spawn_monitor([&state, read_one, reads = count * state.max_iterations] {
+          for (std::int64_t done = 1; done <= reads; ++done) {
+            read_one(state);
+            if (done % 100'000 == 0) otp::yield();
+          }
+        });
       for (int i = 0; i < readers; ++i) otp::receive([](const otp::down&) {});
     }
     otp::gen_server::stop(agent);

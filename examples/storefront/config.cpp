@@ -75,7 +75,7 @@ otp::child_spec child_config(const std::shared_ptr<config_file>& file) {
   return otp::child_agent(config, load).id("config");
 }
 
-std::shared_ptr<const configuration> config_now() {
+otp::state_snapshot<configuration> config_now() {
   const otp::instant deadline = otp::now() + 1s;
   for (int tries = 0;; ++tries) try {
       return otp::snapshot(config, 1s);

@@ -51,7 +51,7 @@ inline constexpr otp::name<otp::agent<configuration>> config{"config"};
 otp::child_spec child_config(const std::shared_ptr<config_file>& file);
 
 /// The configuration as it is now. Waits, up to a second, for an agent that is just being restarted.
-std::shared_ptr<const configuration> config_now();
+otp::state_snapshot<configuration> config_now();
 // [/config]
 
 /// Why a change was refused: what is wrong with it; or nothing is, and it cannot be written.

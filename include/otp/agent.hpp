@@ -324,31 +324,62 @@ template <class Address, class F>
   requires(!detail::agent_address<Address>)
 not_an_agent<Address> get_and_update(const Address&, F&&, duration = call_timeout);
 
+/// A state that an agent had: shared by all who read it, changed by nobody, there as long as somebody holds it. Used like
+/// a std::shared_ptr<const State>, and becomes one where that is wanted. May be kept, sent and dropped anywhere; costs
+/// less where it is dropped by who took it, since each worker counts its own readers.
+template <class State>
+class state_snapshot {
+ public:
+  state_snapshot() = default;
+  explicit state_snapshot(detail::snapshot_holder held) noexcept : held_(std::move(held)) {}
+
+  const State* get() const noexcept { return static_cast<const State*>(held_.value()); }
+  const State& operator*() const noexcept { return *get(); }
+  const State* operator->() const noexcept { return get(); }
+  explicit operator bool() const noexcept { return get() != nullptr; }
+  operator std::shared_ptr<const State>() const {  // NOLINT(google-explicit-constructor): it is one
+    return {std::make_shared<state_snapshot>(*this), get()};
+  }
+
+ private:
+  detail::snapshot_holder held_;
+};
+
+namespace detail {
+template <class Address>
+state_snapshot<state_at<Address>> ask_for_snapshot(const Address& who, const snapshot_source& source,
+                                                   duration timeout) {
+  using state = state_at<Address>;
+  snapshot_holder held;
+  // Once published it stays so, unless the agent has been replaced by another meanwhile, which has to be asked again.
+  for (;;) {
+    const auto outcome = read_snapshot(source, &record_of<state>, held);
+    if (outcome == snapshot_outcome::found) return state_snapshot<state>(std::move(held));
+    if (outcome != snapshot_outcome::unpublished) {
+      exit_reason cause(outcome == snapshot_outcome::nobody ? exit_reason::kind::noproc
+                                                            : exit_reason::kind::bad_server_type);
+      throw exited(call_failure(std::move(cause), "snapshot", address_of<Address>::text(who), type_name<state>, timeout));
+    }
+    call(who, agent_publish{}, timeout);
+  }
+}
+}  // namespace detail
+
 /// The state as it was after some change, at least the last one that the caller has waited for: an immutable copy that
 /// readers share. The first call asks the agent; from then on the agent copies its state after every change, and
 /// reading neither asks nor waits for it. Errors: as get().
 template <detail::agent_address Address>
   requires std::copy_constructible<detail::state_at<Address>>
-std::shared_ptr<const detail::state_at<Address>> snapshot(const Address& who, duration timeout = call_timeout) {
+state_snapshot<detail::state_at<Address>> snapshot(const Address& who, duration timeout = call_timeout) {
   using state = detail::state_at<Address>;
   detail::snapshot_source source{};
   if constexpr (std::is_same_v<Address, name<agent<state>>>)
     source.name = who.text();
   else
     source.process = detail::address_of<Address>::find(who).value_or(pid());
-  std::shared_ptr<const void> held;
-  // Once published it stays so, unless the agent has been replaced by another meanwhile, which has to be asked again.
-  for (;;) {
-    const auto outcome = detail::read_snapshot(source, &detail::record_of<state>, held);
-    if (outcome == detail::snapshot_outcome::found) return std::static_pointer_cast<const state>(std::move(held));
-    if (outcome != detail::snapshot_outcome::unpublished) {
-      exit_reason cause(outcome == detail::snapshot_outcome::nobody ? exit_reason::kind::noproc
-                                                                    : exit_reason::kind::bad_server_type);
-      throw exited(detail::call_failure(std::move(cause), "snapshot", detail::address_of<Address>::text(who),
-                                        detail::type_name<state>, timeout));
-    }
-    call(who, detail::agent_publish{}, timeout);
-  }
+  if (const auto* known = detail::recall_snapshot(source.name, source.process, &detail::record_of<state>)) [[likely]]
+    return state_snapshot<state>(detail::snapshot_holder(known));
+  return detail::ask_for_snapshot(who, source, timeout);
 }
 template <detail::agent_address Address>
   requires(!std::copy_constructible<detail::state_at<Address>>)

@@ -253,7 +253,7 @@ inline const server_envelope_type call_types<Server, Request>::request{
     reply_value_of};
 
 inline void account_for(envelope& e, std::size_t size) {
-  e.bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);
+  e.bytes = bytes_of(size);
 }
 
 template <class Server, class Request>

@@ -3,15 +3,20 @@
 // Rules
 // 1. A cell is what one agent publishes. Under its lock: `current`. The agent sets `current`, then `version`; a reader
 //    that finds the version of what it has does not look further. Version 0: the agent is gone, or has not begun.
-// 2. Each worker remembers what it has read (`memory`): whose cell is whose, by process or by local name, and a copy of
-//    the pointer with a count of references of its own, so that taking and dropping a snapshot writes to no memory that
-//    another core reads. A name is believed as long as no name of the runtime has been given up since
-//    (names_given_up).
-// 3. What a memory remembers changes under its lock. Its worker reads it without: it sets `reading`, and touches a copy
-//    only if it then finds the cell's version to be the copy's. An agent that ends sets its version to 0, passes a
-//    heavy_barrier, waits until nobody is `reading`, and takes its copies out under the locks: whoever begins to read
-//    after the barrier sees the 0 (membarrier.hpp; the same in process.hpp, rule 4).
-// 4. Nothing is freed under a lock, or while `reading`: the last owner of an old state is its reader, whose user's
+// 2. Each worker remembers what it has read (`memory`): whose cell is whose, by process or by local name, and a hold of
+//    its own on the state, so that taking and dropping a snapshot writes to no memory that another core uses. A name is
+//    believed as long as no name of the runtime has been given up since (names_given_up).
+// 3. A hold counts its holders twice. `own` is written by the thread of its memory alone, without a locked instruction,
+//    as long as the hold is `biased`: that is, as long as the memory has it. `others` counts everybody else's, and is
+//    one large number more while the hold is biased. When the memory gives it up, `own` is added to `others` and the
+//    large number taken off (settle); who brings `others` to 0 frees it. Either count alone may be below 0: a holder may
+//    be made on one thread and dropped on another.
+// 4. What a memory remembers changes under its lock. Its worker uses it without: it sets `reading`, and touches a hold
+//    only if it then finds the cell's version to be that of the hold, or the hold to be biased. An agent that ends sets
+//    its version to 0 and biased to false in every hold of it, passes a heavy_barrier, waits until nobody is `reading`,
+//    and then takes the holds out and settles them. Whoever begins to read after the barrier sees both (membarrier.hpp;
+//    the same in process.hpp, rule 4). No memory is gone before all its holds are settled.
+// 5. Nothing is freed under a lock, or while `reading`: the last holder of an old state is its reader, whose user's
 //    destructor runs after.
 #include <otp/agent.hpp>
 
@@ -19,6 +24,7 @@
 #include "base/isolation.hpp"
 #include "process/runtime_core.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <mutex>
@@ -37,52 +43,108 @@ struct snapshot_cell {
 
 namespace {
 
+struct memory;
+
+struct hold : snapshot_hold {
+  hold(std::shared_ptr<const void> state, const memory* home_of) noexcept
+      : snapshot_hold{state.get()}, home(home_of), keeps(std::move(state)) {}
+
+  static constexpr std::int64_t bias = std::int64_t{1} << 40;
+  const memory* const home;  // rule 3; whether it is this one is all that is asked of it
+  std::int64_t own = 1;      // the memory's
+  std::atomic<bool> biased{true};
+  std::atomic<std::int64_t> others{bias};
+  std::shared_ptr<const void> keeps;
+
+  void add(std::int64_t holders) noexcept {
+    if (others.fetch_add(holders, std::memory_order_acq_rel) + holders == 0) delete this;
+  }
+  // No holder is counted in `own` from now on; the memory's goes.
+  void settle() noexcept { add(own - 1 - bias); }
+};
+
 // What was found under a name or a pid.
 struct find {
   pid process;
   std::uint64_t names = 0;  // rule 2
   std::string name;         // empty: asked for by process
   std::shared_ptr<snapshot_cell> cell;
-  std::uint64_t version = 0;           // of `copy`
-  std::shared_ptr<const void> copy{};  // owns the state by way of a count of its own
+  std::uint64_t version = 0;  // of `state`
+  hold* state = nullptr;
 };
+
+bool same_text(std::string_view a, std::string_view b) noexcept {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
+}
 
 // One worker's; a name that stands in several places of a program may be remembered in several of its places.
 struct alignas(64) memory {
-  std::atomic<bool> reading{false};  // rule 3
+  std::atomic<bool> reading{false};  // rule 4
   std::mutex lock;
   std::array<find, 64> finds;
 
-  find& place_of(const snapshot_source& whose) noexcept {
-    const std::uint64_t key =
-        whose.name.empty() ? whose.process.value() : reinterpret_cast<std::uintptr_t>(whose.name.data());
+  memory() = default;
+  memory(const memory&) = delete;
+  memory& operator=(const memory&) = delete;
+  ~memory() {  // the workers have ended
+    for (find& f : finds)
+      if (f.state) give_up(*f.state);
+  }
+
+  find& place_of(std::string_view name, pid process) noexcept {
+    const std::uint64_t key = name.empty() ? process.value() : reinterpret_cast<std::uintptr_t>(name.data());
     return finds[hash_key(key) % finds.size()];
   }
-  // By its worker: a copy of what it has, if nothing has changed.
-  bool recall(runtime_core& core, const snapshot_source& whose, const type_record* type,
-              std::shared_ptr<const void>& state) noexcept {
-    const find& known = place_of(whose);
-    if (!known.cell || known.name != whose.name || known.cell->type != type) return false;
-    if (known.name.empty() ? known.process != whose.process
-                           : known.names != core.names_given_up.load(std::memory_order_acquire))
-      return false;
-    const process* agent = core.table.find(known.process);
-    if (!agent || agent->in.closed()) return false;
+  // By its worker: what it has, if nothing has changed, with one more holder.
+  const snapshot_hold* recall(runtime_core& core, std::string_view name, pid process,
+                              const type_record* type) noexcept {
+    const find& known = place_of(name, process);
+    if (!known.cell || known.cell->type != type || !same_text(known.name, name)) return nullptr;
+    if (name.empty() ? known.process != process
+                     : known.names != core.names_given_up.load(std::memory_order_acquire))
+      return nullptr;
+    const otp::detail::process* agent = core.table.find(known.process);
+    if (!agent || agent->in.closed()) return nullptr;
     reading.store(true, std::memory_order_relaxed);
     light_barrier();
     const bool same = known.cell->version.load(std::memory_order_acquire) == known.version;  // never 0
     if (same) [[likely]] {
       received(&known.cell->lock);  // what its agent published, and whoever took it for this worker
-      state = known.copy;
+      ++known.state->own;
     }
     reading.store(false, std::memory_order_release);  // to the agent that ends
-    return same;
+    return same ? known.state : nullptr;
+  }
+  // By its worker, of one that was made for this memory: a holder more or less. False: it is settled.
+  bool count(hold& h, std::int64_t holders) noexcept {
+    reading.store(true, std::memory_order_relaxed);
+    light_barrier();
+    const bool mine = h.biased.load(std::memory_order_acquire);
+    if (mine) h.own += holders;
+    reading.store(false, std::memory_order_release);
+    return mine;
+  }
+  // By its worker, or by whoever has seen to it that this one does not count any more.
+  static void give_up(hold& h) noexcept {
+    h.biased.store(false, std::memory_order_relaxed);
+    h.settle();
   }
 };
 
+memory* memory_here() noexcept {
+  worker* w = scheduler::current();
+  return w && w->local ? static_cast<memory*>(static_cast<worker_local*>(w->local)->snapshots) : nullptr;
+}
+
+void count(const snapshot_hold* held, std::int64_t holders) noexcept {
+  auto& h = const_cast<hold&>(static_cast<const hold&>(*held));
+  memory* here = memory_here();
+  if (!here || here != h.home || !here->count(h, holders)) h.add(holders);
+}
+
 class snapshot_directory final : public kept {
  public:
-  explicit snapshot_directory(runtime_core& core) : core_(core), of_worker_(worker_places(core)) {}
+  explicit snapshot_directory(runtime_core& core) : core_(core), of_worker_(core.sched.shard_count()) {}
 
   void add(pid process, std::shared_ptr<snapshot_cell> cell) {
     ordering_lock lock(lock_);
@@ -98,7 +160,7 @@ class snapshot_directory final : public kept {
     return found ? *found : nullptr;
   }
 
-  snapshot_outcome read(const snapshot_source& whose, const type_record* type, std::shared_ptr<const void>& state) {
+  snapshot_outcome read(const snapshot_source& whose, const type_record* type, snapshot_holder& state) {
     const std::uint64_t names = names_given_up(core_);
     pid process = whose.process;
     if (!whose.name.empty()) process = whereis_in(core_, whose.name).value_or(pid());
@@ -106,29 +168,59 @@ class snapshot_directory final : public kept {
     std::shared_ptr<snapshot_cell> cell = cell_of(process);
     if (!cell) return snapshot_outcome::unpublished;
     if (cell->type != type) return snapshot_outcome::wrong_type;
+    std::shared_ptr<const void> now;
     find fresh{.process = process, .names = names, .name = std::string(whose.name), .cell = std::move(cell)};
-    if (!take(fresh)) return snapshot_outcome::nobody;  // it has just gone
-    state = fresh.copy;
-    memory& mine = of_worker_[worker_place(core_)];
     {
-      std::lock_guard lock(mine.lock);
-      // One that has ended meanwhile has been here, or will find this.
-      if (fresh.cell->version.load() != 0) std::swap(mine.place_of(whose), fresh);
+      ordering_lock lock(fresh.cell->lock);
+      now = fresh.cell->current;
+      fresh.version = fresh.cell->version.load(std::memory_order_relaxed);
     }
-    if (worker* w = scheduler::current(); w && &w->owner == &core_.sched)
-      static_cast<worker_local*>(w->local)->snapshots = &mine;
+    if (fresh.version == 0) return snapshot_outcome::nobody;  // it has just gone
+    worker* w = scheduler::current();
+    if (w && &w->owner != &core_.sched) w = nullptr;
+    memory* mine = w ? &of_worker_[w->number] : nullptr;  // another thread counts as everybody else
+    auto made = std::make_unique<hold>(std::move(now), mine);
+    if (!mine) {
+      made->add(1);
+      memory::give_up(*made);
+      state = snapshot_holder(made.release());
+      return snapshot_outcome::found;
+    }
+    static_cast<worker_local*>(w->local)->snapshots = mine;
+    made->own += 1;
+    state = snapshot_holder(made.get());
+    fresh.state = made.release();
+    {
+      std::lock_guard lock(mine->lock);
+      // One that has ended meanwhile has been here, or will find this.
+      if (fresh.cell->version.load() != 0) std::swap(mine->place_of(whose.name, whose.process), fresh);
+    }
+    if (fresh.state) memory::give_up(*fresh.state);
     return snapshot_outcome::found;
   }
 
-  // Its agent ends.
+  // Its agent ends; the cell's version is 0.
   void forget(const snapshot_cell& cell) noexcept {
+    bool any = false;
+    for (memory& m : of_worker_) {
+      std::lock_guard lock(m.lock);
+      for (find& f : m.finds)
+        if (f.state && f.cell.get() == &cell) {
+          f.state->biased.store(false, std::memory_order_relaxed);
+          any = true;
+        }
+    }
+    if (!any) return;
     heavy_barrier();
     for (memory& m : of_worker_) {
       while (m.reading.load(std::memory_order_acquire)) scheduler::give_way();
       for (find& f : m.finds) {
-        std::shared_ptr<const void> copy;
-        std::lock_guard lock(m.lock);
-        if (f.cell.get() == &cell) f.copy.swap(copy);
+        hold* last = nullptr;
+        {
+          std::lock_guard lock(m.lock);
+          if (f.cell.get() == &cell) last = std::exchange(f.state, nullptr);
+        }
+        if (last) last->settle();
       }
     }
   }
@@ -141,25 +233,6 @@ class snapshot_directory final : public kept {
   }
 
  private:
-  // What its cell publishes now; false if that is closed.
-  static bool take(find& f) {
-    std::shared_ptr<const void> now;
-    {
-      ordering_lock lock(f.cell->lock);
-      now = f.cell->current;
-      f.version = f.cell->version.load(std::memory_order_relaxed);
-    }
-    if (f.version == 0) return false;
-    // A count of references that only this worker's readers touch.
-    struct keeper {
-      std::shared_ptr<const void> held;
-      void operator()(const void*) noexcept { held.reset(); }
-    };
-    const void* value = now.get();
-    f.copy = std::shared_ptr<const void>(value, keeper{std::move(now)});
-    return true;
-  }
-
   runtime_core& core_;
   mutable std::mutex lock_;
   flat_table<std::uint64_t, std::shared_ptr<snapshot_cell>> cells_;  // by agent; guarded by lock_
@@ -198,20 +271,16 @@ void snapshot_publisher::close() noexcept {
   cell_.reset();
 }
 
-// Away from the path above, which needs none of its stack.
-[[gnu::noinline]] static snapshot_outcome look_for_snapshot(runtime_core& core, const snapshot_source& whose,
-                                                            const type_record* state_type,
-                                                            std::shared_ptr<const void>& state) {
-  return snapshot_directory::of(core).read(whose, state_type, state);
+void hold_again(const snapshot_hold* held) noexcept { count(held, 1); }
+void let_go(const snapshot_hold* held) noexcept { count(held, -1); }
+
+const snapshot_hold* recall_snapshot(std::string_view name, pid process, const type_record* state_type) noexcept {
+  memory* mine = memory_here();
+  return mine ? mine->recall(core_of(*scheduler::current()), name, process, state_type) : nullptr;
 }
 
-snapshot_outcome read_snapshot(const snapshot_source& whose, const type_record* state_type,
-                               std::shared_ptr<const void>& state) {
-  runtime_core& core = require_runtime("snapshot");
-  auto* mine = static_cast<memory*>(static_cast<worker_local*>(scheduler::current()->local)->snapshots);
-  if (mine && mine->recall(core, whose, state_type, state)) [[likely]]
-    return snapshot_outcome::found;
-  return look_for_snapshot(core, whose, state_type, state);
+snapshot_outcome read_snapshot(const snapshot_source& whose, const type_record* state_type, snapshot_holder& state) {
+  return snapshot_directory::of(require_runtime("snapshot")).read(whose, state_type, state);
 }
 
 }  // namespace otp::detail

@@ -199,13 +199,6 @@ unsigned worker_count() noexcept {
   return core ? core->sched.workers() : 1;
 }
 
-std::size_t worker_places(runtime_core& core) noexcept { return core.sched.shard_count() + std::size_t{1}; }
-
-std::size_t worker_place(runtime_core& core) noexcept {
-  const worker* w = scheduler::current();
-  return w && &w->owner == &core.sched ? w->number : core.sched.shard_count();
-}
-
 std::uint64_t names_given_up(runtime_core& core) noexcept {
   return core.names_given_up.load(std::memory_order_acquire);  // from the ends of names, in names.cpp
 }

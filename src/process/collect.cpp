@@ -30,7 +30,98 @@ const exit_reason& awaited::why() const noexcept { return static_cast<down_envel
 
 namespace {
 
-constexpr std::size_t few = 8;  // so many are found faster without a table
+constexpr std::size_t few = 8;            // so many are found faster without a table
+constexpr int few_in_front = 4;  // so many are looked at each time, and not noted
+// ---- where they are ----------------------------------------------------------------------------------------------
+
+// The queue is a chain, and who awaits many tasks one by one would walk past what has come for the others each time.
+// So what a walk passes over is noted, with the one before it, and the next walk begins behind that; whoever takes
+// something out of the queue keeps the notes true (unlink_from_queue, take_first).
+
+flat_table<std::uint64_t, result_notes::place>& notes_of(result_notes& all, const envelope& e) noexcept {
+  return e.type == &down_envelope::type_of ? all.ends : all.results;
+}
+
+struct found {
+  envelope* message = nullptr;
+  envelope* before = nullptr;
+};
+
+// A task's result, of the type `result`, or its end.
+class sought {
+ public:
+  sought(std::uint64_t number, const result_envelope_type* result, bool end) noexcept
+      : number_(number), result_(result), end_(end) {}
+
+  found look_for(process& p) const noexcept {
+    if (const result_notes* notes = p.extra ? p.extra->results.get() : nullptr)
+      if (const auto* at = (end_ ? notes->ends : notes->results).find(number_))
+        return {at->message, at->message == p.first ? nullptr : at->before};
+    envelope* before = nullptr;
+    envelope* e = p.first;
+    for (int i = 0; e && i < few_in_front; before = e, e = e->next, ++i)
+      if (is_it(*e)) return {e, before};
+    if (e && p.scanned_for == key() && p.scanned) {
+      before = p.scanned;
+      e = before->next;
+    }
+    for (; e && !is_it(*e); before = e, e = e->next)
+      if (!note(p, *e, before)) return walk_without_notes(p, before);
+    p.scanned_for = key();
+    p.scanned = before;
+    return {e, before};
+  }
+
+ private:
+  // What process::scanned_for says where everything up to `scanned` is noted that this looks for.
+  const void* key() const noexcept {
+    static constexpr char ends_only = 0;
+    return result_ ? static_cast<const void*>(result_) : &ends_only;
+  }
+  bool of_type(const envelope& e) const noexcept {
+    return e.type == &down_envelope::type_of || (result_ && e.type == result_->arrived);
+  }
+  std::uint64_t number_of(const envelope& e) const noexcept {
+    return e.type == &down_envelope::type_of ? static_cast<const down_envelope&>(e).value.reference.number()
+                                             : result_->reference(e).number();
+  }
+  bool is_it(const envelope& e) const noexcept {
+    return of_type(e) && (e.type == &down_envelope::type_of) == end_ && number_of(e) == number_;
+  }
+  // False: there is no memory for it.
+  bool note(process& p, envelope& e, envelope* before) const noexcept try {
+    if (e.noted || !of_type(e)) return true;
+    auto& kept = p.more().results;
+    if (!kept) kept = std::make_unique<result_notes>();
+    auto& notes = notes_of(*kept, e);
+    const std::uint64_t number = number_of(e);
+    if (notes.find(number)) return true;  // sent by somebody else; the first is the one
+    notes.insert(number, {&e, before});
+    e.to = number;
+    e.noted = 1;
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  found walk_without_notes(process& p, envelope* before) const noexcept {
+    p.scanned_for = nullptr;
+    envelope* e = before ? before->next : p.first;
+    while (e && !is_it(*e)) before = std::exchange(e, e->next);
+    return {e, before};
+  }
+
+  std::uint64_t number_;
+  const result_envelope_type* result_;
+  bool end_;
+};
+
+// A monitor whose end has not come.
+bool monitored(const process& p, std::uint64_t number) noexcept {
+  const monitor_record* record = p.extra ? p.extra->monitors.find(number) : nullptr;
+  return record && record->monitoring;
+}
+
+// ---- what is waited for ------------------------------------------------------------------------------------------
 
 class collection {
  public:
@@ -62,6 +153,7 @@ class collection {
   }
 
   void take_from(runtime_core& core, process& p) noexcept {
+    if (count_ == 1) return take_the_one(core, p);
     envelope* before = nullptr;
     for (envelope *e = p.first, *next = nullptr; e; e = next) {
       next = e->next;
@@ -70,13 +162,9 @@ class collection {
         before = e;
         continue;
       }
-      unlink_from_queue(core, p, before, e);
-      core.count(counter::handled);
-      decided_ += !a->decided();
-      (e->type == &down_envelope::type_of ? a->end : a->value) = e;
-      a->place = ++taken_;
-      // Nothing more can come for it; who awaits many tasks one by one must not walk past the others' each time.
-      if (e->type == &down_envelope::type_of && ++ended_ == limit_) return;
+      take(core, p, {e, before}, *a);
+      // Nothing more can come for it: the end comes behind the result.
+      if (a->end && ++ended_ == limit_) return;
     }
   }
   std::size_t decided() const noexcept { return decided_; }
@@ -87,6 +175,21 @@ class collection {
   }
 
  private:
+  void take(runtime_core& core, process& p, found its, awaited& a) noexcept {
+    unlink_from_queue(core, p, its.before, its.message);
+    core.count(counter::handled);
+    decided_ += !a.decided();
+    (its.message->type == &down_envelope::type_of ? a.end : a.value) = its.message;
+    a.place = ++taken_;
+  }
+  void take_the_one(runtime_core& core, process& p) noexcept {
+    awaited& a = *all_;
+    if (a.result && !a.value)
+      if (found its = sought(a.number, a.result, false).look_for(p); its.message) take(core, p, its, a);
+    if (!a.end && !(a.value && monitored(p, a.number)))
+      if (found its = sought(a.number, a.result, true).look_for(p); its.message) take(core, p, its, a);
+  }
+
   awaited* find(std::uint64_t number) const noexcept {
     if (count_ > few) {
       const std::size_t* at = places_.find(number);
@@ -124,6 +227,14 @@ struct collect_wait : wait_state {
 };
 
 }  // namespace
+
+void forget_note(process& p, envelope& e) noexcept {
+  notes_of(*p.extra->results, e).erase(e.to);
+  e.noted = 0;
+}
+void move_note(process& p, const envelope& e, envelope* before) noexcept {
+  notes_of(*p.extra->results, e).find(e.to)->before = before;
+}
 
 std::size_t collect(awaited* all, std::size_t count, std::size_t wanted, duration timeout, collect_until until) {
   auto [on, core, p] = require_running("await");
@@ -186,22 +297,15 @@ envelope* take_out(runtime_core& core, process& p, std::uint64_t number, const r
     if (!deliver(core, record->target, off)) destroy(off);
   }
   if (record) p.extra->monitors.erase(number);
-  if (active && !result) return nullptr;
   envelope* taken = nullptr;
-  envelope* before = nullptr;
-  for (envelope *e = p.first, *next = nullptr; e; e = next) {
-    next = e->next;
-    bool mine = e->type == &down_envelope::type_of
-                    ? static_cast<down_envelope*>(e)->value.reference.number() == number
-                    : result && e->type == result->arrived && result->reference(*e).number() == number;
-    if (!mine) {
-      before = e;
-      continue;
-    }
-    unlink_from_queue(core, p, before, e);
+  for (bool end : {false, true}) {
+    if (end ? active : !result) continue;
+    found its = sought(number, result, end).look_for(p);
+    if (!its.message) continue;
+    unlink_from_queue(core, p, its.before, its.message);
     core.count(counter::dropped);
-    e->next = taken;
-    taken = e;
+    its.message->next = taken;
+    taken = its.message;
   }
   return taken;
 }

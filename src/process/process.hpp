@@ -91,6 +91,17 @@ struct monitor_record {
   bool monitoring = true;  // false: only its alias is left
 };
 
+/// Where in the queue results and ends of tasks are that were passed over, by the number of the task's monitor:
+/// collect.cpp.
+struct result_notes {
+  struct place {
+    envelope* message;
+    envelope* before;  // means nothing while `message` is the first
+  };
+  flat_table<std::uint64_t, place> results;
+  flat_table<std::uint64_t, place> ends;
+};
+
 /// What most processes do not have: made when first needed.
 struct process_extra {
   flat_table<std::uint64_t, link_record> links;        // by pid
@@ -101,6 +112,7 @@ struct process_extra {
   std::uint64_t last_timer = 0;                    // of those that I set, the one that expires last
   nanos last_timer_at = -1;                        // when
   unsigned timers_on = 0;                          // the worker whose wheel they are in
+  std::unique_ptr<result_notes> results;
   std::vector<std::pair<term, term>> dictionary;
   std::string label;
   wait_timer* waits = nullptr;
@@ -157,7 +169,7 @@ struct process : runnable {
   std::uint64_t parent = 0;
   exit_reason fate;             // valid if dying
   std::uint64_t link0 = 0;      // the first link, kept here: most processes have one
-  envelope* scanned = nullptr;  // receive: up to here nothing matches `scanned_for`
+  envelope* scanned = nullptr;  // receive: up to here nothing matches `scanned_for`; await: all of it is noted
   const void* scanned_for = nullptr;
 
   // Counters; written by the owner, read by anyone.

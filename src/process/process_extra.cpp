@@ -38,6 +38,7 @@ void free_extra(process_extra* extra) noexcept {
   extra->monitors.reset();
   extra->monitored_by.reset();
   extra->timers.reset();
+  extra->results.reset();
   extra->last_timer = 0;
   extra->last_timer_at = -1;
   extra->timers_on = 0;

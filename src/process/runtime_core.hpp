@@ -325,11 +325,14 @@ void send_wake(runtime_core&, pid to, const void* token) noexcept;
 bool hand_result(worker& here, pid owner, envelope* result) noexcept;
 void append(process&, envelope*) noexcept;
 void handle_forget(runtime_core& core, process& p, envelope* e);  // collect.cpp
+/// One that is noted leaves the queue, or gets another one before it: collect.cpp.
+void forget_note(process& p, envelope& e) noexcept;
+void move_note(process& p, const envelope& e, envelope* before) noexcept;
 void unlink_from_queue(runtime_core&, process&, envelope* before, envelope* e) noexcept;
 inline envelope* take_first(runtime_core& core, process& p) noexcept {
   envelope* e = p.first;
   if (!e) return nullptr;
-  if (e->accounted || p.scanned == e || p.alarmed.load(std::memory_order_relaxed)) [[unlikely]] {
+  if (e->accounted || e->noted || p.scanned == e || p.alarmed.load(std::memory_order_relaxed)) [[unlikely]] {
     unlink_from_queue(core, p, nullptr, e);
     return e;
   }

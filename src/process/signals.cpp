@@ -501,6 +501,8 @@ void unlink_from_queue(runtime_core& core, process& p, envelope* before, envelop
   (before ? before->next : p.first) = e->next;
   if (p.last == e) p.last = before;
   if (p.scanned == e) p.scanned = before;
+  if (e->noted) forget_note(p, *e);
+  if (e->next && e->next->noted) move_note(p, *e->next, before);
   e->next = nullptr;
   if (p.first) p.oldest_at = p.first->sent_at;
   p.queued.store(p.queued.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
@@ -998,6 +1000,7 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
     extra->links.reset();
     extra->monitors.reset();
     extra->monitored_by.reset();
+    extra->results.reset();
   }
 }
 

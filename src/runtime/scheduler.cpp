@@ -42,6 +42,11 @@ std::uint64_t mix(std::uint64_t z) noexcept {  // splitmix64's finalizer
 
 }  // namespace
 
+void spin_lock::wait() noexcept {
+  for (int looks = 0; flag_.load(std::memory_order_relaxed); ++looks)
+    looks < 1000 ? pause() : scheduler::give_way();  // who holds it may have lost its core
+}
+
 worker::worker(scheduler& s, unsigned n) : owner(s), number(n), pool(s.stacks()), wheel(s.now()) {}
 worker::~worker() { std::free(debug); }
 
@@ -63,6 +68,7 @@ scheduler::scheduler(options o, hooks h, void* owner)
     worker_count_ = options_.workers ? options_.workers : usable_cpus();
     worker_count_ = std::min(worker_count_, 32U);
     spins_ = worker_count_ > 1 && usable_cpus() > 1;
+    crowded_ = worker_count_ > usable_cpus();
     counts_ = cycle_clock::usable();
     if (options_.spares == 0) options_.spares = std::max(4U, worker_count_);
     options_.spares = std::min(options_.spares, 64U - worker_count_);
@@ -501,6 +507,7 @@ bool scheduler::spin(worker& w) {
       if (workers_[i]->ready.size() + workers_[i]->urgent.size() > 1) return true;
       alone = alone && idle_.contains(i);
     }
+    if (crowded_) give_way();  // the core may be wanted by one that works
   } while (!alone && machine_now() < end);
   return false;
 }

@@ -84,8 +84,7 @@ struct timer : timer_node {
 class spin_lock {
  public:
   void lock() noexcept {
-    while (flag_.exchange(true, std::memory_order_acquire))
-      while (flag_.load(std::memory_order_relaxed)) pause();
+    while (flag_.exchange(true, std::memory_order_acquire)) wait();
   }
   bool try_lock() noexcept { return !flag_.exchange(true, std::memory_order_acquire); }
   void unlock() noexcept { flag_.store(false, std::memory_order_release); }
@@ -98,6 +97,7 @@ class spin_lock {
   }
 
  private:
+  void wait() noexcept;
   std::atomic<bool> flag_{false};
 };
 
@@ -377,7 +377,8 @@ class scheduler {
   hooks hooks_;
   void* owner_;
   unsigned worker_count_ = 0;
-  bool spins_ = false;   // before it parks
+  bool spins_ = false;    // before it parks
+  bool crowded_ = false;  // there are more workers than CPUs
   bool counts_ = false;  // the workers count cycles
   stack_source stacks_;
   std::vector<std::unique_ptr<worker>> workers_;  // workers, then spares; fixed once constructed

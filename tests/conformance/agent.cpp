@@ -617,7 +617,7 @@ TEST(agent_snapshot, does_not_wait_for_a_busy_agent) {
 
 TEST(agent_snapshot, outlives_its_agent_and_is_the_new_ones_under_the_same_name) {
   everywhere(20, [] {
-    std::shared_ptr<const list> kept;
+    otp::state_snapshot<list> kept;
     for (int i = 0; i < 5; ++i) {
       auto made = lists::start([i] { return list{i}; }, {.name = numbers}).value();
       EXPECT_EQ(*otp::snapshot(numbers), list{i});

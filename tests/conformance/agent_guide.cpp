@@ -34,7 +34,7 @@ void use() {
 
 // [snapshot]
 std::string host_of(const std::string& name) {
-  auto now = otp::snapshot(config);  // std::shared_ptr<const settings>
+  auto now = otp::snapshot(config);  // otp::state_snapshot<settings>
   auto found = now->hosts.find(name);
   return found == now->hosts.end() ? "localhost" : found->second;
 }

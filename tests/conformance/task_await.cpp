@@ -1,8 +1,11 @@
 // Tasks: await and await_many.
 #include "conformance/task_support.hpp"
 
+#include <algorithm>
 #include <ctime>
+#include <deque>
 #include <limits>
+#include <random>
 
 using namespace conformance;
 
@@ -165,6 +168,143 @@ TEST(task_await, messages_that_are_not_of_the_task_stay) {
   });
 }
 
+namespace {
+/// A mailbox as it should be: plain numbers, results of two types and ends of many tasks, in the order of their arrival.
+class task_heap {
+ public:
+  explicit task_heap(std::mt19937& chance) : chance_(chance) {
+    const int count = 5 + static_cast<int>(chance_() % 60);
+    for (int i = 0; i < count; ++i) {
+      if (chance_() % 2)
+        numbers_.push_back(on_go(i));
+      else
+        texts_.push_back(on_go(std::to_string(i)));
+      if (chance_() % 8 == 0) crashing_.push_back(otp::async([]() -> int {
+        wait_for_go();
+        otp::exit("on purpose");
+      }));
+    }
+    std::vector<otp::pid> all;
+    for (auto& t : numbers_) all.push_back(t.pid());
+    for (auto& t : texts_) all.push_back(t.pid());
+    for (auto& t : crashing_) all.push_back(t.pid());
+    std::shuffle(all.begin(), all.end(), chance_);
+    for (otp::pid p : all) {
+      if (chance_() % 3 == 0) plain();
+      if (chance_() % 2) otp::yield();
+      otp::send(p, go{});
+    }
+    if (chance_() % 2) otp::testing::settle();
+  }
+  void act() {
+    switch (chance_() % 9) {
+      case 0: plain(); break;
+      case 1:
+        if (plain_.empty()) break;
+        EXPECT_EQ(next<int>(), plain_.front());
+        plain_.pop_front();
+        break;
+      case 2:
+        if (auto t = one_of(crashing_)) {
+          EXPECT_EQ(exit_of([&] { return otp::await(*t); })->cause(), "on purpose");
+        }
+        break;
+      case 3:
+        if (auto t = one_of(numbers_)) otp::shutdown(*t, otp::brutal_kill);
+        break;
+      case 4: static_cast<void>(one_of(texts_)); break;  // given up
+      case 5:
+        if (auto t = one_of(texts_)) {
+          auto came = otp::yield(*t, chance_() % 2 ? 0s : 1s);
+          if (came) awaited_.push_back(came->value());
+        }
+        break;
+      case 6:
+        if (auto t = one_of(texts_)) awaited_.push_back(otp::await(*t));
+        break;
+      default:
+        if (auto t = one_of(numbers_)) awaited_.push_back(std::to_string(otp::await(*t)));
+        break;
+    }
+  }
+  bool over() const { return numbers_.empty() && texts_.empty() && crashing_.empty(); }
+  /// No result is had twice, and what is left are the plain ones in their order, and the exits of linked tasks.
+  void check() {
+    otp::testing::settle();
+    std::ranges::sort(awaited_);
+    EXPECT_EQ(std::ranges::adjacent_find(awaited_), awaited_.end());
+    for (int n : plain_) EXPECT_EQ(next<int>(), n);
+    otp::process_info mine = *otp::info(otp::self());
+    EXPECT_TRUE(mine.monitors.empty());
+    while (otp::receive([](const otp::exit_signal&) { return true; }, otp::after(0s, [] { return false; })))
+      ;
+    EXPECT_TRUE(mailbox_empty());
+  }
+
+ private:
+  template <class T>
+  std::optional<T> one_of(std::vector<T>& all) {
+    if (all.empty()) return {};
+    std::swap(all[chance_() % all.size()], all.back());
+    T last = std::move(all.back());
+    all.pop_back();
+    return last;
+  }
+  void plain() {
+    otp::send(otp::self(), ++last_plain_);
+    plain_.push_back(last_plain_);
+  }
+  std::mt19937& chance_;
+  std::vector<otp::task<int>> numbers_, crashing_;
+  std::vector<otp::task<std::string>> texts_;
+  std::deque<int> plain_;
+  int last_plain_ = 0;
+  std::vector<std::string> awaited_;
+};
+}  // namespace
+
+// covers: TASK-019 TASK-028
+TEST(task_await, one_by_one_in_any_order_each_finds_its_own_and_leaves_the_rest) {
+  for (unsigned seed = 1; seed <= 200; ++seed)
+    seeded([seed] {
+      otp::trap_exit(true);
+      std::mt19937 chance(seed);
+      task_heap heap(chance);
+      while (!heap.over()) heap.act();
+      heap.check();
+    });
+}
+
+// covers: TASK-019 TASK-028
+TEST(task_await, results_and_ends_that_were_passed_over_are_messages_for_a_receive) {
+  seeded([] {
+    constexpr int count = 40;
+    std::vector<otp::task<int>> all;
+    for (int i = 0; i < count; ++i) all.push_back(on_go(i));
+    for (auto& t : all) {
+      otp::send(t.pid(), go{});
+      otp::testing::settle();
+    }
+    EXPECT_EQ(otp::await(all[count - 1]), count - 1);  // walks past all others
+    EXPECT_EQ(next<otp::task_result<int>>().value, 0);
+    EXPECT_EQ(next<otp::down>().process, all[0].pid());
+    EXPECT_EQ(otp::await(all[20]), 20);
+    // Whatever comes first, then what comes behind it.
+    for (int i = 1; i < count - 1; ++i) {
+      if (i == 20) continue;
+      otp::receive([&](const otp::message& m) {
+        ASSERT_NE(m.get_if<otp::task_result<int>>(), nullptr);
+        EXPECT_EQ(m.get_if<otp::task_result<int>>()->value, i);
+      });
+      otp::receive([&](const otp::message& m) {
+        ASSERT_NE(m.get_if<otp::down>(), nullptr);
+        EXPECT_EQ(m.get_if<otp::down>()->process, all[static_cast<std::size_t>(i)].pid());
+      });
+    }
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
 // covers: TASK-029
 TEST(task_await, await_many_gives_results_in_the_order_of_the_tasks) {
   everywhere(20, [] {
@@ -308,7 +448,8 @@ TEST(task_await, many_in_turn_take_time_in_proportion_to_their_number) {
       rt.run([&] {
         std::vector<otp::task<std::size_t>> tasks;
         for (std::size_t n = 0; n < count; ++n) tasks.push_back(otp::async([n] { return n; }));
-        while (otp::info(otp::self())->message_queue_len < 2 * count) otp::yield();  // all results, and all ends
+        while (otp::info(otp::self())->message_queue_len < 2 * count)  // all results, and all ends
+          for (int i = 0; i < 500; ++i) otp::yield();                  // looking costs more than a turn of everybody
         std::clock_t start = std::clock();
         for (std::size_t n = 0; n < count; ++n) EXPECT_EQ(otp::await(tasks[n]), n);
         least = std::min(least, std::clock() - start);

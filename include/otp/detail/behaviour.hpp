@@ -167,9 +167,6 @@ bool ordered_by_parent(const exit_signal& signal, pid parent) noexcept;
 /// runtime's clock.
 std::int64_t stop_deadline() noexcept;
 unsigned worker_count() noexcept;
-/// A number for the worker that the caller runs on, below worker_places(); the last one is all other threads'.
-std::size_t worker_place(runtime_core& core) noexcept;
-std::size_t worker_places(runtime_core& core) noexcept;
 /// How often a local name was given up: as long as it stays, who was found under a name is still there under it.
 std::uint64_t names_given_up(runtime_core& core) noexcept;
 /// False if the limit on events of this kind is reached: it is counted as left out, and need not be built.

@@ -71,13 +71,19 @@ struct alignas(16) envelope {
   envelope& operator=(const envelope&) = delete;
 
   envelope* next = nullptr;  // the inbox's, then the receiver's
-  std::uint64_t to = 0;      // pid it was sent to: a place in the process table may have changed its tenant meanwhile
+  std::uint64_t to = 0;      // pid it was sent to: a place in the process table may have changed its tenant meanwhile.
+                             // Of one that is `noted`, the number that it is noted under
   const envelope_type* type;
   std::uint32_t sent_at = 0;        // milliseconds of the sender's coarse clock, for the age of the oldest message
-  std::uint32_t bytes : 31 = 0;     // what it is accounted for, cut at 2 GiB
+  std::uint32_t bytes : 30 = 0;     // what it is accounted for, cut at 1 GiB
   std::uint32_t accounted : 1 = 0;  // it takes room in a bounded mailbox
+  std::uint32_t noted : 1 = 0;      // its receiver has noted where in the queue it is (result_notes)
 };
 static_assert(sizeof(envelope) == 32);
+constexpr std::uint32_t bytes_of(std::size_t size) noexcept {
+  constexpr std::size_t most = (std::size_t{1} << 30U) - 1;
+  return static_cast<std::uint32_t>(size < most ? size : most);
+}
 
 template <class T>
 struct value_envelope final : envelope {
@@ -86,7 +92,7 @@ struct value_envelope final : envelope {
     std::size_t size = sizeof(*this);
     if constexpr (std::is_convertible_v<const T&, std::string_view>) size += std::string_view(value).size();
     if constexpr (requires { value.message_bytes(); }) size += value.message_bytes();
-    bytes = size > 0x7fffffffU ? 0x7fffffffU : static_cast<std::uint32_t>(size);
+    bytes = bytes_of(size);
   }
   static const envelope_type type_of;
   [[no_unique_address]] T value;  // a message that only says that something is needs no more than the header
