@@ -449,7 +449,7 @@ TEST(task_await, many_in_turn_take_time_in_proportion_to_their_number) {
         std::vector<otp::task<std::size_t>> tasks;
         for (std::size_t n = 0; n < count; ++n) tasks.push_back(otp::async([n] { return n; }));
         while (otp::info(otp::self())->message_queue_len < 2 * count)  // all results, and all ends
-          for (int i = 0; i < 500; ++i) otp::yield();                  // looking costs more than a turn of everybody
+          for (int turn = 0; turn < 500; ++turn) otp::yield();         // looking costs more than a turn of everybody
         std::clock_t start = std::clock();
         for (std::size_t n = 0; n < count; ++n) EXPECT_EQ(otp::await(tasks[n]), n);
         least = std::min(least, std::clock() - start);
