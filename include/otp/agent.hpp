@@ -324,9 +324,9 @@ template <class Address, class F>
   requires(!detail::agent_address<Address>)
 not_an_agent<Address> get_and_update(const Address&, F&&, duration = call_timeout);
 
-/// A state that an agent had: shared by all who read it, changed by nobody, there as long as somebody holds it. Used like
-/// a std::shared_ptr<const State>, and becomes one where that is wanted. May be kept, sent and dropped anywhere; costs
-/// less where it is dropped by who took it, since each worker counts its own readers.
+/// A state that an agent had: shared by all who read it, changed by nobody, there as long as somebody holds it. Used
+/// like a std::shared_ptr<const State>, and becomes one where that is wanted. May be kept, sent and dropped anywhere;
+/// costs less where it is dropped by who took it, since each worker counts its own readers.
 template <class State>
 class state_snapshot {
  public:
@@ -358,7 +358,8 @@ state_snapshot<state_at<Address>> ask_for_snapshot(const Address& who, const sna
     if (outcome != snapshot_outcome::unpublished) {
       exit_reason cause(outcome == snapshot_outcome::nobody ? exit_reason::kind::noproc
                                                             : exit_reason::kind::bad_server_type);
-      throw exited(call_failure(std::move(cause), "snapshot", address_of<Address>::text(who), type_name<state>, timeout));
+      throw exited(
+          call_failure(std::move(cause), "snapshot", address_of<Address>::text(who), type_name<state>, timeout));
     }
     call(who, agent_publish{}, timeout);
   }

@@ -252,9 +252,7 @@ inline const server_envelope_type call_types<Server, Request>::request{
     &record_of<reply_value<typename reply_of<Request>::type>>,
     reply_value_of};
 
-inline void account_for(envelope& e, std::size_t size) {
-  e.bytes = bytes_of(size);
-}
+inline void account_for(envelope& e, std::size_t size) { e.bytes = bytes_of(size); }
 
 template <class Server, class Request>
 template <class R>

@@ -9,8 +9,8 @@
 // 3. A hold counts its holders twice. `own` is written by the thread of its memory alone, without a locked instruction,
 //    as long as the hold is `biased`: that is, as long as the memory has it. `others` counts everybody else's, and is
 //    one large number more while the hold is biased. When the memory gives it up, `own` is added to `others` and the
-//    large number taken off (settle); who brings `others` to 0 frees it. Either count alone may be below 0: a holder may
-//    be made on one thread and dropped on another.
+//    large number taken off (settle); who brings `others` to 0 frees it. Either count alone may be below 0: a holder
+//    may be made on one thread and dropped on another.
 // 4. What a memory remembers changes under its lock. Its worker uses it without: it sets `reading`, and touches a hold
 //    only if it then finds the cell's version to be that of the hold, or the hold to be biased. An agent that ends sets
 //    its version to 0 and biased to false in every hold of it, passes a heavy_barrier, waits until nobody is `reading`,
@@ -100,8 +100,7 @@ struct alignas(64) memory {
                               const type_record* type) noexcept {
     const find& known = place_of(name, process);
     if (!known.cell || known.cell->type != type || !same_text(known.name, name)) return nullptr;
-    if (name.empty() ? known.process != process
-                     : known.names != core.names_given_up.load(std::memory_order_acquire))
+    if (name.empty() ? known.process != process : known.names != core.names_given_up.load(std::memory_order_acquire))
       return nullptr;
     const otp::detail::process* agent = core.table.find(known.process);
     if (!agent || agent->in.closed()) return nullptr;

@@ -30,7 +30,7 @@ const exit_reason& awaited::why() const noexcept { return static_cast<down_envel
 
 namespace {
 
-constexpr std::size_t few = 8;            // so many are found faster without a table
+constexpr std::size_t few = 8;   // so many are found faster without a table
 constexpr int few_in_front = 4;  // so many are looked at each time, and not noted
 // ---- where they are ----------------------------------------------------------------------------------------------
 

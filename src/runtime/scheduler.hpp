@@ -379,7 +379,7 @@ class scheduler {
   unsigned worker_count_ = 0;
   bool spins_ = false;    // before it parks
   bool crowded_ = false;  // there are more workers than CPUs
-  bool counts_ = false;  // the workers count cycles
+  bool counts_ = false;   // the workers count cycles
   stack_source stacks_;
   std::vector<std::unique_ptr<worker>> workers_;  // workers, then spares; fixed once constructed
   idle_set<std_sync> idle_;

@@ -1,6 +1,8 @@
 // Agents: starting, reading and changing, failure, stopping, snapshots.
 #include "conformance/gen_server_support.hpp"
 
+#include <random>
+
 namespace {
 
 using namespace conformance;
@@ -686,6 +688,95 @@ TEST(agent_snapshot, many_readers_see_states_in_order_and_whole) {
               otp::gen_server::stop(made);
             }),
             normal);
+}
+
+/// A state that counts itself.
+struct living {
+  living() { ++count; }
+  explicit living(int v) : value(v) { ++count; }
+  living(const living& o) : value(o.value) { ++count; }
+  living(living&& o) noexcept : value(o.value) { ++count; }
+  living& operator=(const living&) = default;
+  living& operator=(living&&) = default;
+  ~living() { --count; }
+  int value = 0;
+  static inline std::atomic<int> count{0};
+};
+
+// Snapshots are counted by the worker that took them, and by all others together.
+TEST(agent_snapshot, may_be_kept_copied_sent_and_dropped_anywhere_while_agents_come_and_go) {
+  using agent = otp::agent<living>;
+  static constexpr otp::name<agent> changing{"changing"};
+  struct given {
+    otp::state_snapshot<living> state;
+  };
+  struct over {};
+  living::count = 0;
+  std::vector<otp::state_snapshot<living>> outside;
+  EXPECT_EQ(threaded(
+                [&] {
+                  constexpr int readers = 6, reads = 4000, agents = 30;
+                  auto read = [] {
+                    for (;;) try {
+                        return otp::snapshot(changing, otp::infinity);
+                      } catch (const otp::exited&) {  // between two agents, or with one that ends
+                        otp::yield();
+                      }
+                  };
+                  std::vector<otp::pid> all;
+                  for (int r = 0; r < readers; ++r)
+                    all.push_back(otp::spawn_monitor([=] {
+                                    std::mt19937 chance(static_cast<unsigned>(r));
+                                    auto others = otp::receive([](const std::vector<otp::pid>& a) { return a; });
+                                    std::vector<otp::state_snapshot<living>> kept(5);
+                                    for (int i = 0; i < reads; ++i) {
+                                      auto now = read();
+                                      if (now->value < 0) otp::exit("a state that was freed");
+                                      auto& place = kept[chance() % kept.size()];
+                                      switch (chance() % 4) {
+                                        case 0: place = now; break;
+                                        case 1: place = {}; break;
+                                        case 2:
+                                          otp::send(others[chance() % others.size()], given{std::move(now)});
+                                          break;
+                                        default:
+                                          if (place) otp::send(others[chance() % others.size()], given{place});
+                                      }
+                                      while (otp::receive([&](given& g) { return (place = g.state)->value >= 0; },
+                                                          otp::after(0s, [] { return false; })));
+                                      if (i % 64 == 0) otp::yield();
+                                    }
+                                    otp::receive([](over) {});
+                                  }).pid);
+                  for (otp::pid p : all) otp::send(p, all);
+                  for (int a = 0; a < agents; ++a) {
+                    auto made = agent::start([a] { return living(a); }, {.name = changing}).value();
+                    for (int i = 0; i < 20; ++i) {
+                      otp::update(made, [](living& l) { ++l.value; }, otp::infinity);
+                      if (i % 5 == 0) outside.push_back(read());
+                      otp::yield();
+                    }
+                    if (a + 1 == agents) break;
+                    if (a % 2) {
+                      agent::stop(made);
+                    } else {
+                      otp::exit(made, otp::reason::kill);
+                      end_of(made.pid());
+                    }
+                  }
+                  for (otp::pid p : all) otp::send(p, over{});
+                  for (int r = 0; r < readers; ++r) EXPECT_EQ(next<otp::down>().reason, normal);
+                },
+                {.workers = 4}),
+            normal);
+  EXPECT_GT(living::count, 0) << "what is held here";
+  for (auto& state : outside) EXPECT_GE(state->value, 1);
+  std::shared_ptr<const living> last = outside.back();
+  outside.clear();
+  EXPECT_EQ(last->value, last.get()->value);
+  EXPECT_EQ(living::count, 1);
+  last.reset();
+  EXPECT_EQ(living::count, 0) << "nothing is left behind";
 }
 
 }  // namespace

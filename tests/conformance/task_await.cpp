@@ -169,7 +169,8 @@ TEST(task_await, messages_that_are_not_of_the_task_stay) {
 }
 
 namespace {
-/// A mailbox as it should be: plain numbers, results of two types and ends of many tasks, in the order of their arrival.
+/// A mailbox as it should be: plain numbers, results of two types and ends of many tasks, in the order of their
+/// arrival.
 class task_heap {
  public:
   explicit task_heap(std::mt19937& chance) : chance_(chance) {
@@ -179,10 +180,11 @@ class task_heap {
         numbers_.push_back(on_go(i));
       else
         texts_.push_back(on_go(std::to_string(i)));
-      if (chance_() % 8 == 0) crashing_.push_back(otp::async([]() -> int {
-        wait_for_go();
-        otp::exit("on purpose");
-      }));
+      if (chance_() % 8 == 0)
+        crashing_.push_back(otp::async([]() -> int {
+          wait_for_go();
+          otp::exit("on purpose");
+        }));
     }
     std::vector<otp::pid> all;
     for (auto& t : numbers_) all.push_back(t.pid());
@@ -236,8 +238,7 @@ class task_heap {
     for (int n : plain_) EXPECT_EQ(next<int>(), n);
     otp::process_info mine = *otp::info(otp::self());
     EXPECT_TRUE(mine.monitors.empty());
-    while (otp::receive([](const otp::exit_signal&) { return true; }, otp::after(0s, [] { return false; })))
-      ;
+    while (otp::receive([](const otp::exit_signal&) { return true; }, otp::after(0s, [] { return false; })));
     EXPECT_TRUE(mailbox_empty());
   }
 
