@@ -106,13 +106,14 @@ struct alignas(64) memory {
     if (!agent || agent->in.closed()) return nullptr;
     reading.store(true, std::memory_order_relaxed);
     light_barrier();
-    const bool same = known.cell->version.load(std::memory_order_acquire) == known.version;  // never 0
-    if (same) [[likely]] {
+    hold* same = nullptr;
+    if (known.cell->version.load(std::memory_order_acquire) == known.version) [[likely]] {  // never 0
       received(&known.cell->lock);  // what its agent published, and whoever took it for this worker
-      ++known.state->own;
+      same = known.state;
+      ++same->own;
     }
-    reading.store(false, std::memory_order_release);  // to the agent that ends
-    return same ? known.state : nullptr;
+    reading.store(false, std::memory_order_release);  // to the agent that ends: it may take `state` from now on
+    return same;
   }
   // By its worker, of one that was made for this memory: a holder more or less. False: it is settled.
   bool count(hold& h, std::int64_t holders) noexcept {

@@ -72,6 +72,10 @@ class sought {
     return {e, before};
   }
 
+  bool is_it(const envelope& e) const noexcept {
+    return of_type(e) && (e.type == &down_envelope::type_of) == end_ && number_of(e) == number_;
+  }
+
  private:
   // What process::scanned_for says where everything up to `scanned` is noted that this looks for.
   const void* key() const noexcept {
@@ -84,9 +88,6 @@ class sought {
   std::uint64_t number_of(const envelope& e) const noexcept {
     return e.type == &down_envelope::type_of ? static_cast<const down_envelope&>(e).value.reference.number()
                                              : result_->reference(e).number();
-  }
-  bool is_it(const envelope& e) const noexcept {
-    return of_type(e) && (e.type == &down_envelope::type_of) == end_ && number_of(e) == number_;
   }
   // False: there is no memory for it.
   bool note(process& p, envelope& e, envelope* before) const noexcept try {
@@ -184,10 +185,25 @@ class collection {
   }
   void take_the_one(runtime_core& core, process& p) noexcept {
     awaited& a = *all_;
+    const sought result(a.number, a.result, false);
+    const sought end(a.number, a.result, true);
+    envelope* before = nullptr;
+    envelope* e = p.first;
+    for (int i = 0; e && i < few_in_front; ++i) {  // mostly there is nothing else
+      envelope* const next = e->next;
+      if ((!a.value && result.is_it(*e)) || end.is_it(*e)) {
+        take(core, p, {e, before}, a);
+        if (a.end) return;  // it comes behind the result
+      } else {
+        before = e;
+      }
+      e = next;
+    }
+    if (!e) return;
     if (a.result && !a.value)
-      if (found its = sought(a.number, a.result, false).look_for(p); its.message) take(core, p, its, a);
-    if (!a.end && !(a.value && monitored(p, a.number)))
-      if (found its = sought(a.number, a.result, true).look_for(p); its.message) take(core, p, its, a);
+      if (found its = result.look_for(p); its.message) take(core, p, its, a);
+    if (!a.value || !monitored(p, a.number))
+      if (found its = end.look_for(p); its.message) take(core, p, its, a);
   }
 
   awaited* find(std::uint64_t number) const noexcept {
