@@ -7,7 +7,7 @@
 //    its own on the state, so that taking and dropping a snapshot writes to no memory that another core uses. A name is
 //    believed as long as no name of the runtime has been given up since (names_given_up).
 // 3. A hold counts its holders twice. `own` is written by the thread of its memory alone, without a locked instruction,
-//    as long as the hold is `biased`: that is, as long as the memory has it. `others` counts everybody else's, and is
+//    as long as the hold is `biased`: until the memory gives it up. `others` counts everybody else's, and is
 //    one large number more while the hold is biased. When the memory gives it up, `own` is added to `others` and the
 //    large number taken off (settle); who brings `others` to 0 frees it. Either count alone may be below 0: a holder
 //    may be made on one thread and dropped on another.
@@ -57,7 +57,9 @@ struct hold : snapshot_hold {
   std::shared_ptr<const void> keeps;
 
   void add(std::int64_t holders) noexcept {
-    if (others.fetch_add(holders, std::memory_order_acq_rel) + holders == 0) delete this;
+    if (others.fetch_add(holders, std::memory_order_acq_rel) + holders != 0) return;
+    received(this);
+    delete this;
   }
   // No holder is counted in `own` from now on; the memory's goes.
   void settle() noexcept { add(own - 1 - bias); }
@@ -126,19 +128,21 @@ struct alignas(64) memory {
   }
   // By its worker, or by whoever has seen to it that this one does not count any more.
   static void give_up(hold& h) noexcept {
+    sent(&h);
     h.biased.store(false, std::memory_order_relaxed);
     h.settle();
   }
 };
 
-memory* memory_here() noexcept {
-  worker* w = scheduler::current();
-  return w && w->local ? static_cast<memory*>(static_cast<worker_local*>(w->local)->snapshots) : nullptr;
+memory* memory_of(const worker& w) noexcept {
+  return w.local ? static_cast<memory*>(static_cast<worker_local*>(w.local)->snapshots) : nullptr;
 }
 
 void count(const snapshot_hold* held, std::int64_t holders) noexcept {
   auto& h = const_cast<hold&>(static_cast<const hold&>(*held));
-  memory* here = memory_here();
+  const worker* w = scheduler::current();
+  memory* here = w ? memory_of(*w) : nullptr;
+  if (holders < 0) sent(&h);  // isolation.hpp: who frees it comes behind all who have read it
   if (!here || here != h.home || !here->count(h, holders)) h.add(holders);
 }
 
@@ -160,7 +164,8 @@ class snapshot_directory final : public kept {
     return found ? *found : nullptr;
   }
 
-  snapshot_outcome read(const snapshot_source& whose, const type_record* type, snapshot_holder& state) {
+  // On worker `here`, for its caller.
+  snapshot_outcome read(worker& here, const snapshot_source& whose, const type_record* type, snapshot_holder& state) {
     const std::uint64_t names = names_given_up(core_);
     pid process = whose.process;
     if (!whose.name.empty()) process = whereis_in(core_, whose.name).value_or(pid());
@@ -176,24 +181,15 @@ class snapshot_directory final : public kept {
       fresh.version = fresh.cell->version.load(std::memory_order_relaxed);
     }
     if (fresh.version == 0) return snapshot_outcome::nobody;  // it has just gone
-    worker* w = scheduler::current();
-    if (w && &w->owner != &core_.sched) w = nullptr;
-    memory* mine = w ? &of_worker_[w->number] : nullptr;  // another thread counts as everybody else
-    auto made = std::make_unique<hold>(std::move(now), mine);
-    if (!mine) {
-      made->add(1);
-      memory::give_up(*made);
-      state = snapshot_holder(made.release());
-      return snapshot_outcome::found;
-    }
-    static_cast<worker_local*>(w->local)->snapshots = mine;
-    made->own += 1;
-    state = snapshot_holder(made.get());
-    fresh.state = made.release();
+    memory& mine = of_worker_[here.number];
+    static_cast<worker_local*>(here.local)->snapshots = &mine;
+    fresh.state = new hold(std::move(now), &mine);
+    ++fresh.state->own;  // the caller
+    state = snapshot_holder(fresh.state);
     {
-      std::lock_guard lock(mine->lock);
+      std::lock_guard lock(mine.lock);
       // One that has ended meanwhile has been here, or will find this.
-      if (fresh.cell->version.load() != 0) std::swap(mine->place_of(whose.name, whose.process), fresh);
+      if (fresh.cell->version.load() != 0) std::swap(mine.place_of(whose.name, whose.process), fresh);
     }
     if (fresh.state) memory::give_up(*fresh.state);
     return snapshot_outcome::found;
@@ -274,13 +270,15 @@ void snapshot_publisher::close() noexcept {
 void hold_again(const snapshot_hold* held) noexcept { count(held, 1); }
 void let_go(const snapshot_hold* held) noexcept { count(held, -1); }
 
-const snapshot_hold* recall_snapshot(std::string_view name, pid process, const type_record* state_type) noexcept {
-  memory* mine = memory_here();
-  return mine ? mine->recall(core_of(*scheduler::current()), name, process, state_type) : nullptr;
+const snapshot_hold* recall_snapshot(std::string_view name, pid process, const type_record* state_type) {
+  worker& here = require_worker("snapshot");
+  memory* mine = memory_of(here);
+  return mine ? mine->recall(core_of(here), name, process, state_type) : nullptr;
 }
 
 snapshot_outcome read_snapshot(const snapshot_source& whose, const type_record* state_type, snapshot_holder& state) {
-  return snapshot_directory::of(require_runtime("snapshot")).read(whose, state_type, state);
+  worker& here = *scheduler::current();
+  return snapshot_directory::of(core_of(here)).read(here, whose, state_type, state);
 }
 
 }  // namespace otp::detail

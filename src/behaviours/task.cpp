@@ -56,7 +56,7 @@ void settle(task_slot& slot, awaited& a) noexcept {
     slot.value = std::exchange(a.value, nullptr);
   else if (a.end)
     slot.end = a.why();
-  if (!a.end) forget(t.watch, slot.value ? nullptr : slot.type);
+  if (!a.end) forget(t.watch, *slot.type, slot.value != nullptr);
   t.is = state::over;
 }
 
@@ -217,7 +217,7 @@ void shutdown_task(task_slot& task, shutdown_time time) {
 }
 
 void drop_task(task_handle& t, const result_envelope_type& type) noexcept {
-  if (std::exchange(t.is, state::over) == state::open) forget(t.watch, &type);
+  if (std::exchange(t.is, state::over) == state::open) forget(t.watch, type);
 }
 
 }  // namespace detail

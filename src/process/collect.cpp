@@ -31,7 +31,7 @@ const exit_reason& awaited::why() const noexcept { return static_cast<down_envel
 namespace {
 
 constexpr std::size_t few = 8;   // so many are found faster without a table
-constexpr int few_in_front = 4;  // so many are looked at each time, and not noted
+constexpr int few_in_front = 4;  // so many are looked at each time
 // ---- where they are ----------------------------------------------------------------------------------------------
 
 // The queue is a chain, and who awaits many tasks one by one would walk past what has come for the others each time.
@@ -55,7 +55,7 @@ class sought {
 
   found look_for(process& p) const noexcept {
     if (const result_notes* notes = p.extra ? p.extra->results.get() : nullptr)
-      if (const auto* at = (end_ ? notes->ends : notes->results).find(number_))
+      if (const auto* at = (end_ ? notes->ends : notes->results).find(number_); at && is_it(*at->message))
         return {at->message, at->message == p.first ? nullptr : at->before};
     envelope* before = nullptr;
     envelope* e = p.first;
@@ -89,14 +89,14 @@ class sought {
     return e.type == &down_envelope::type_of ? static_cast<const down_envelope&>(e).value.reference.number()
                                              : result_->reference(e).number();
   }
-  // False: there is no memory for it.
+  // False: there is no memory for it, or a message of the same number was sent by hand, and one note is not enough.
   bool note(process& p, envelope& e, envelope* before) const noexcept try {
     if (e.noted || !of_type(e)) return true;
     auto& kept = p.more().results;
     if (!kept) kept = std::make_unique<result_notes>();
     auto& notes = notes_of(*kept, e);
     const std::uint64_t number = number_of(e);
-    if (notes.find(number)) return true;  // sent by somebody else; the first is the one
+    if (notes.find(number)) return false;
     notes.insert(number, {&e, before});
     e.to = number;
     e.noted = 1;
@@ -165,7 +165,7 @@ class collection {
       }
       take(core, p, {e, before}, *a);
       // Nothing more can come for it: the end comes behind the result.
-      if (a->end && ++ended_ == limit_) return;
+      if (e->type == &down_envelope::type_of && ++ended_ == limit_) return;
     }
   }
   std::size_t decided() const noexcept { return decided_; }
@@ -290,9 +290,10 @@ namespace {
 
 // Sent to the owner by another process that has its handle.
 struct forget_envelope final : envelope {
-  explicit forget_envelope(std::uint64_t n, const result_envelope_type* r) noexcept;
+  explicit forget_envelope(std::uint64_t n, const result_envelope_type* r, bool end) noexcept;
   std::uint64_t number;
   const result_envelope_type* result;
+  bool end_only;
 };
 
 constinit const result_envelope_type forget_type{
@@ -301,11 +302,12 @@ constinit const result_envelope_type forget_type{
     nullptr,
     nullptr};
 
-forget_envelope::forget_envelope(std::uint64_t n, const result_envelope_type* r) noexcept
-    : envelope(&forget_type), number(n), result(r) {}
+forget_envelope::forget_envelope(std::uint64_t n, const result_envelope_type* r, bool end) noexcept
+    : envelope(&forget_type), number(n), result(r), end_only(end) {}
 
 // Takes the monitor away, and returns what of it was in the mailbox. In a runtime_section.
-envelope* take_out(runtime_core& core, process& p, std::uint64_t number, const result_envelope_type* result) {
+envelope* take_out(runtime_core& core, process& p, std::uint64_t number, const result_envelope_type* result,
+                   bool end_only) {
   monitor_record* record = p.extra ? p.extra->monitors.find(number) : nullptr;
   const bool active = record && record->monitoring;
   if (active) {
@@ -315,7 +317,7 @@ envelope* take_out(runtime_core& core, process& p, std::uint64_t number, const r
   if (record) p.extra->monitors.erase(number);
   envelope* taken = nullptr;
   for (bool end : {false, true}) {
-    if (end ? active : !result) continue;
+    if (end ? active : end_only) continue;
     found its = sought(number, result, end).look_for(p);
     if (!its.message) continue;
     unlink_from_queue(core, p, its.before, its.message);
@@ -328,12 +330,12 @@ envelope* take_out(runtime_core& core, process& p, std::uint64_t number, const r
 
 }  // namespace
 
-void forget(ref watch, const result_envelope_type* result) noexcept try {
+void forget(ref watch, const result_envelope_type& result, bool end_only) noexcept try {
   process* p = current_process();
   if (!p || !watch) return;
   runtime_core& core = *runtime_core::current();
   if (watch.owner() != p->self()) {
-    auto* e = new forget_envelope(watch.number(), result);
+    auto* e = new forget_envelope(watch.number(), &result, end_only);
     if (!deliver(core, watch.owner(), e)) destroy(e);
     return;
   }
@@ -341,7 +343,7 @@ void forget(ref watch, const result_envelope_type* result) noexcept try {
   {
     runtime_section section(*p);
     intake(core, *p);
-    taken = take_out(core, *p, watch.number(), result);
+    taken = take_out(core, *p, watch.number(), &result, end_only);
   }
   while (envelope* e = taken) {
     taken = e->next;
@@ -353,7 +355,7 @@ void forget(ref watch, const result_envelope_type* result) noexcept try {
 
 void handle_forget(runtime_core& core, process& p, envelope* e) {
   auto* f = static_cast<forget_envelope*>(e);
-  envelope* taken = take_out(core, p, f->number, f->result);
+  envelope* taken = take_out(core, p, f->number, f->result, f->end_only);
   destroy(f);
   while (envelope* t = taken) {
     taken = t->next;

@@ -169,7 +169,7 @@ struct process : runnable {
   std::uint64_t parent = 0;
   exit_reason fate;             // valid if dying
   std::uint64_t link0 = 0;      // the first link, kept here: most processes have one
-  envelope* scanned = nullptr;  // receive: up to here nothing matches `scanned_for`; await: all of it is noted
+  envelope* scanned = nullptr;  // up to here nothing matches `scanned_for`: receive; or is noted: collect.cpp
   const void* scanned_for = nullptr;
 
   // Counters; written by the owner, read by anyone.

@@ -239,6 +239,7 @@ envelope* receive_with_care(running_process here, receive_wait& w, const void* s
         found = scan(p, w, which, before);
       }
       runtime_section section(p);
+      p.scanned_for = scan_id;
       p.scanned = before;
       if (found) take_from_queue(core, p, before, found);
     }
@@ -366,6 +367,8 @@ void hibernate() {
       p.extra->monitors.clear();
       p.extra->monitored_by.clear();
     }
+    if (p.extra && p.extra->results && p.extra->results->results.empty() && p.extra->results->ends.empty())
+      p.extra->results.reset();
     if (p.first) return;
   }
   wait_state w;

@@ -43,8 +43,8 @@ std::uint64_t mix(std::uint64_t z) noexcept {  // splitmix64's finalizer
 }  // namespace
 
 void spin_lock::wait() noexcept {
-  for (int looks = 0; flag_.load(std::memory_order_relaxed); ++looks)
-    looks < 1000 ? pause() : scheduler::give_way();  // who holds it may have lost its core
+  for (int patience = 1000; flag_.load(std::memory_order_relaxed);)
+    patience > 0 ? (--patience, pause()) : scheduler::give_way();  // who holds it may have lost its core
 }
 
 worker::worker(scheduler& s, unsigned n) : owner(s), number(n), pool(s.stacks()), wheel(s.now()) {}
@@ -507,7 +507,7 @@ bool scheduler::spin(worker& w) {
       if (workers_[i]->ready.size() + workers_[i]->urgent.size() > 1) return true;
       alone = alone && idle_.contains(i);
     }
-    if (crowded_) give_way();  // the core may be wanted by one that works
+    if (crowded_ && !alone) give_way();  // the core may be wanted by one that works
   } while (!alone && machine_now() < end);
   return false;
 }

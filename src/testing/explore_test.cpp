@@ -117,6 +117,22 @@ TEST(explore, the_exhaustive_strategy_ends_when_there_is_no_other_order) {
   EXPECT_LT(bounded.runs, all.runs);
 }
 
+// bug: reading a published state was no moment at which others could go on, and who waited for one to change never
+// ended
+TEST(explore, reading_a_snapshot_lets_others_go_first) {
+  using counter = otp::agent<int>;
+  auto all = explore({.seeds = 50}, [] {
+    auto made = counter::start_link([] { return 0; }).value();
+    otp::snapshot(made);
+    otp::spawn([made] {
+      for (int i = 0; i < 3; ++i) otp::update(made, [](int& n) { ++n; });
+    });
+    while (*otp::snapshot(made) < 3);
+    counter::stop(made);
+  });
+  EXPECT_EQ(all.runs, 50U);
+}
+
 TEST(explore, exhaustive_sees_each_order_of_what_two_send) {
   std::set<std::string> orders;
   auto all = explore({.seeds = 200'000, .strategy = strategies::exhaustive(2)}, [&] {

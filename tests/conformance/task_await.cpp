@@ -306,6 +306,56 @@ TEST(task_await, results_and_ends_that_were_passed_over_are_messages_for_a_recei
   });
 }
 
+// bug: a result of another type, sent by hand with the reference of a task, was taken for that task's
+// covers: TASK-028 TASK-035
+TEST(task_await, a_result_of_another_type_or_a_second_one_deep_in_the_mailbox_is_not_its_own) {
+  seeded([] {
+    auto t = on_go(1);
+    auto u = on_go(std::string("u"));
+    for (int i = 0; i < 8; ++i) otp::send(otp::self(), i);
+    otp::send(otp::self(), otp::task_result<std::string>{t.reference(), "of another type"});
+    otp::send(u.pid(), go{});
+    otp::testing::settle();
+    EXPECT_EQ(otp::await(u), "u");  // walks past it
+    otp::send(t.pid(), go{});
+    otp::testing::settle();
+    EXPECT_EQ(otp::await(t), 1);
+    auto v = on_go(2);
+    auto w = on_go(3);
+    otp::send(otp::self(), otp::task_result<int>{v.reference(), 20});
+    for (auto* each : {&v, &w}) {
+      otp::send(each->pid(), go{});
+      otp::testing::settle();
+    }
+    EXPECT_EQ(otp::await(w), 3);   // walks past both
+    EXPECT_EQ(otp::await(v), 20);  // the first
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(next<int>(), i);
+    EXPECT_EQ(next<otp::task_result<std::string>>().value, "of another type");
+    EXPECT_EQ(next<otp::task_result<int>>().value, 2);
+    EXPECT_TRUE(mailbox_empty());
+  });
+}
+
+// bug: an end that was sent by hand in front of the result counted twice, and another task was waited for in vain
+// covers: TASK-029
+TEST(task_await, an_end_in_front_of_the_result_is_counted_once) {
+  seeded([] {
+    std::vector<otp::task<int>> all;
+    all.push_back(on_go(1));
+    all.push_back(on_go(2));
+    otp::send(otp::self(), otp::down{all[0].reference(), all[0].pid(), {}, otp::reason::noconnection, {}});
+    for (auto& t : all) {
+      otp::send(t.pid(), go{});
+      otp::testing::settle();
+    }
+    otp::instant start = otp::now();
+    auto came = otp::yield_many(all, {.timeout = 1h});
+    EXPECT_EQ(otp::now(), start);
+    ASSERT_TRUE(came[0] && came[1]);
+    EXPECT_EQ(came[0]->value() + came[1]->value(), 3);
+  });
+}
+
 // covers: TASK-029
 TEST(task_await, await_many_gives_results_in_the_order_of_the_tasks) {
   everywhere(20, [] {

@@ -56,8 +56,9 @@ enum class collect_until : std::uint8_t {
 std::size_t collect(awaited* all, std::size_t count, std::size_t wanted, duration timeout,
                     collect_until until = collect_until::enough);
 
-/// Nobody waits for it any more: the monitor goes, and so do its `down` and, if its type is given, its result, also
-/// those that are still to come. Takes effect at once in the process that watches, else when that has read its signals.
-void forget(ref watch, const result_envelope_type* result) noexcept;
+/// Nobody waits for it any more: the monitor goes, and so do its `down` and, unless that was taken already, its result,
+/// also those that are still to come. Takes effect at once in the process that watches, else when that has read its
+/// signals.
+void forget(ref watch, const result_envelope_type& result, bool end_only = false) noexcept;
 
 }  // namespace otp::detail

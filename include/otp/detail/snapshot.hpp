@@ -29,7 +29,7 @@ class snapshot_publisher {
   std::shared_ptr<snapshot_cell> cell_;
 };
 
-/// A state that readers hold, with the count of them: one for each worker that has read it.
+/// A state that readers hold, with the count of them: made by each worker that reads it, for all who take it there.
 struct snapshot_hold {
   const void* value;
 };
@@ -70,7 +70,7 @@ enum class snapshot_outcome : std::uint8_t {
   wrong_type,
 };
 /// The published state, if the worker that the caller runs on has it: for the caller to hold. Asks nobody.
-const snapshot_hold* recall_snapshot(std::string_view name, pid process, const type_record* state_type) noexcept;
+const snapshot_hold* recall_snapshot(std::string_view name, pid process, const type_record* state_type);
 /// The same, if anybody has it.
 snapshot_outcome read_snapshot(const snapshot_source& whose, const type_record* state_type, snapshot_holder& state);
 
