@@ -19,12 +19,12 @@ run([Mode]) ->
         receive {late, Late} -> percentiles("timer_load", Late) end
     end),
     bench:in_process(fun() -> calm("calm", Length) end),
-    bench:in_process(fun() ->
+    [bench:in_process(fun() ->
         {ok, Hog} = gen_server:start_link(?MODULE, none, []),
         gen_server:cast(Hog, {compute, 10 * ?SECOND}),
-        calm("hog", 10 * ?SECOND),
+        calm(Row, 10 * ?SECOND),
         gen_server:stop(Hog)
-    end),
+    end) || Row <- ["hog", "hog_apart"]],  % nothing to be done for it here
     bench:in_process(fun() ->
         {Storm, Monitor} = spawn_monitor(fun crash_on/0),
         calm("crashes", Length),

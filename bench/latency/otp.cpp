@@ -9,9 +9,12 @@
 // timer_idle       the same with nothing else going on
 // calm             2,000 requests a second of 10 us
 // hog              the same, while the handler of another server computes for 10 s without a pause
+// hog_apart        the same, where that handler computes in otp::blocking, as a long one should
 // crashes          the same, while a hundred supervised children crash again and again
 #include "histogram.hpp"
 #include "tree.hpp"
+
+#include <otp/blocking.hpp>
 
 #include <memory>
 
@@ -46,7 +49,13 @@ struct hog {
   struct compute {
     std::int64_t nanoseconds;
   };
+  struct compute_apart {
+    std::int64_t nanoseconds;
+  };
   void handle_cast(compute c) { compute_until(bench::now() + c.nanoseconds); }
+  void handle_cast(compute_apart c) {
+    otp::blocking([c] { compute_until(bench::now() + c.nanoseconds); });
+  }
 };
 
 constexpr int clients = 64;
@@ -146,12 +155,16 @@ int main(int argc, char** argv) {
   });
   auto calm = [&](const char* row, std::int64_t time) { bench::percentiles(row, open_loop(2'000, 10'000, time)); };
   in_process([&] { calm("calm", length); });
-  in_process([&] {
-    auto other = otp::gen_server::start_link<hog>().value();
-    otp::cast(other, hog::compute{10 * second});
-    calm("hog", 10 * second);
-    otp::gen_server::stop(other);
-  });
+  auto beside = [&](const char* row, auto long_work) {
+    in_process([&] {
+      auto other = otp::gen_server::start_link<hog>().value();
+      otp::cast(other, long_work);
+      calm(row, 10 * second);
+      otp::gen_server::stop(other);
+    });
+  };
+  beside("hog", hog::compute{10 * second});
+  beside("hog_apart", hog::compute_apart{10 * second});
   in_process([&] {
     otp::spawned storm = otp::spawn_monitor(crash_on);
     calm("crashes", length);

@@ -7,10 +7,10 @@
 //    its own on the state, so that taking and dropping a snapshot writes to no memory that another core uses. A name is
 //    believed as long as no name of the runtime has been given up since (names_given_up).
 // 3. A hold counts its holders twice. `own` is written by the thread of its memory alone, without a locked instruction,
-//    as long as the hold is `biased`: until the memory gives it up. `others` counts everybody else's, and is
-//    one large number more while the hold is biased. When the memory gives it up, `own` is added to `others` and the
-//    large number taken off (settle); who brings `others` to 0 frees it. Either count alone may be below 0: a holder
-//    may be made on one thread and dropped on another.
+//    as long as the hold is `biased`: until the memory gives it up. `others` counts everybody else's, and is one large
+//    number more while the hold is biased. When the memory gives it up, `own` is added to `others` and the large number
+//    taken off (settle); who brings `others` to 0 frees it. Either count alone may be below 0: a holder may be made on
+//    one thread and dropped on another.
 // 4. What a memory remembers changes under its lock. Its worker uses it without: it sets `reading`, and touches a hold
 //    only if it then finds the cell's version to be that of the hold, or the hold to be biased. An agent that ends sets
 //    its version to 0 and biased to false in every hold of it, passes a heavy_barrier, waits until nobody is `reading`,
@@ -126,7 +126,7 @@ struct alignas(64) memory {
     reading.store(false, std::memory_order_release);
     return mine;
   }
-  // By its worker, or by whoever has seen to it that this one does not count any more.
+  // By its worker, or when that has ended.
   static void give_up(hold& h) noexcept {
     sent(&h);
     h.biased.store(false, std::memory_order_relaxed);

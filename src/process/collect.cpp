@@ -32,6 +32,7 @@ namespace {
 
 constexpr std::size_t few = 8;   // so many are found faster without a table
 constexpr int few_in_front = 4;  // so many are looked at each time
+
 // ---- where they are ----------------------------------------------------------------------------------------------
 
 // The queue is a chain, and who awaits many tasks one by one would walk past what has come for the others each time.
