@@ -38,7 +38,9 @@ void blocking_pool::work() {
     ticket t = waiting_.front();
     waiting_.pop_front();
     lock.unlock();
+    core_.sched.works_apart(1);
     t.job->call();
+    core_.sched.works_apart(-1);
     t.done->store(true);
     send_wake(core_, t.who, t.token);
     lock.lock();

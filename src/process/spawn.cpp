@@ -153,6 +153,7 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
   p.handling = nullptr;
   p.thrown = 0;
   p.passed_over = 0;
+  p.lengthy = false;
   p.trap_exit.store(false, std::memory_order_relaxed);
   p.alarmed.store(false, std::memory_order_relaxed);
   p.waiting = nullptr;
@@ -200,7 +201,7 @@ bool run_batch(runtime_core& core, process& p) {
     }
     --budget;
   }
-  for (;;) {
+  for (bool handled = false;;) {
     runtime_section::enter(p);
     intake(core, p);
     if (p.dying) {
@@ -208,8 +209,10 @@ bool run_batch(runtime_core& core, process& p) {
       finish(core, p, std::move(fate), false);
       return true;
     }
+    worker& here = *scheduler::current();
     bool work = p.body->has_work();
     if (!work && !p.first) {
+      scheduler::time_step(here, p);
       if (!p.own_stack) {
         p.stk = nullptr;
         p.home.store(0, std::memory_order_relaxed);
@@ -224,7 +227,9 @@ bool run_batch(runtime_core& core, process& p) {
       continue;
     }
     // A process that waited does not keep the loop: one message a turn, then the stack goes back.
-    if (budget == 0 || (!p.own_stack && !scheduler::on_loop_stack(*scheduler::current()))) {
+    const bool used_up = budget == 0 || (handled && scheduler::has_had_its_time(here, p));
+    if (used_up) scheduler::batch_over(here, p);
+    if (used_up || (!p.own_stack && !scheduler::on_loop_stack(here))) {
       if (!p.own_stack) {
         p.stk = nullptr;
         p.home.store(0, std::memory_order_relaxed);
@@ -234,6 +239,7 @@ bool run_batch(runtime_core& core, process& p) {
       return false;
     }
     --budget;
+    handled = true;
     envelope* e = work ? nullptr : take_first(core, p);
     if (e && e->type->kind == signal::request) p.handling = static_cast<request_envelope*>(e);
     p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -18,11 +18,19 @@ namespace otp::detail {
 
 namespace {
 
-constexpr int poll_interval = 32;  // steps between two looks at the clock, timers and the poller
-constexpr int timer_burst = 256;   // timers fired before ready processes get a turn
+constexpr int poll_interval = 32;        // steps between two looks at the clock, timers and the poller
+constexpr unsigned sample_interval = 8;  // stretches until one is a single step
+constexpr int steps_timed = 3;           // a stretch of so few says how long a step takes
+constexpr nanos slow_step = 10'000;      // and more
+constexpr nanos judged_after = 200'000;  // of such stretches
+constexpr int timer_burst = 256;         // timers fired before ready processes get a turn
 constexpr nanos watch_interval = 10'000'000;
 constexpr unsigned idle_ticks_before_sleep = 5;
-constexpr nanos spin_time = 100'000;       // twice what waking a thread costs in a virtual machine
+constexpr nanos long_enough = 20'000;  // for a step that handles several messages, where such steps are the rule
+constexpr nanos wake_time = 50'000;    // what waking a thread costs in a virtual machine
+constexpr nanos spin_time = 2 * wake_time;
+constexpr nanos longest_spin = 1'000'000;  // where waits were short lately
+constexpr unsigned most_rounds_alone = 3;  // that one spins while nobody works
 constexpr nanos poller_grace = 1'000'000;  // for whom a worker has woken to take the poller, before it does so itself
 constexpr nanos trim_interval = 2'000'000'000;  // stacks not needed for so long give their memory back
 constexpr std::size_t stacks_kept = 64;         // but for so many
@@ -67,8 +75,9 @@ scheduler::scheduler(options o, hooks h, void* owner)
   } else {
     worker_count_ = options_.workers ? options_.workers : usable_cpus();
     worker_count_ = std::min(worker_count_, 32U);
-    spins_ = worker_count_ > 1 && usable_cpus() > 1;
-    crowded_ = worker_count_ > usable_cpus();
+    cpus_ = usable_cpus();
+    spins_ = worker_count_ > 1 && cpus_ > 1;
+    crowded_ = worker_count_ > cpus_;
     counts_ = cycle_clock::usable();
     if (options_.spares == 0) options_.spares = std::max(4U, worker_count_);
     options_.spares = std::min(options_.spares, 64U - worker_count_);
@@ -324,6 +333,7 @@ runnable* scheduler::next_ready(worker& w) {
   bool claimed = false;
   while (!r && !stopping_.load(std::memory_order_relaxed)) {
     claimed = park(w) || claimed;
+    w.rested = true;
     r = look(w);
   }
   // What it was woken for may not be what it found: rule 5 of idle_set.hpp.
@@ -331,13 +341,28 @@ runnable* scheduler::next_ready(worker& w) {
   return r;
 }
 
+// The step in progress and those before it, since the clock was read.
+bool scheduler::took_long(worker& w) noexcept { return w.owner.now(w) - w.cached_now > long_enough; }
+
+// Whether so many steps took long, on average.
+bool scheduler::slow(nanos stretch, int steps) noexcept { return stretch >= std::max(steps, 1) * slow_step; }
+
+void scheduler::batch_over(worker& w, runnable& r) noexcept {
+  const nanos stretch = w.owner.now(w) - w.cached_now;
+  r.lengthy = stretch > long_enough && (w.coarse || r.lengthy || slow(stretch, w.read_at - w.look_in));
+  if (stretch <= long_enough) return;
+  w.read_at -= w.look_in;  // the steps since then stay as many
+  w.look_in = 0;
+}
+
 // Every source of work, once.
 runnable* scheduler::look(worker& w) {
   if (stopping_.load(std::memory_order_relaxed)) return nullptr;
   ++w.ticks;
   if (--w.look_in <= 0) {
-    w.look_in = poll_interval;
     refresh(w);
+    // Now and then a stretch is a single step, to see how long one takes.
+    w.read_at = w.look_in = w.coarse || ++w.stretches % sample_interval == 0 ? 1 : poll_interval;
     if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed))
       if (runnable* r = take_injected(w)) return r;
   }
@@ -373,7 +398,7 @@ runnable* scheduler::take_local(worker& w) {
   if (!others_first)
     if (runnable* r = w.urgent.pop()) return r;
   runnable* r = nullptr;
-  if (w.ticks & 1) {
+  if ((w.ticks & 1) || w.cached_now < w.left_until) {
     r = take_pinned(w);
     if (!r) r = w.ready.pop();
   } else {
@@ -433,8 +458,23 @@ runnable* scheduler::steal(worker& w) {
   return nullptr;
 }
 
+// Whether the steps of a worker take long: whether a quarter of its time goes into steps of 10 us and more.
+void scheduler::judge(worker& w, nanos stretch, int steps) noexcept {
+  if (std::exchange(w.rested, false)) return;
+  const bool slow_ones = slow(stretch, steps);
+  if (!slow_ones && steps > steps_timed) return;  // one of them may have been
+  if (slow_ones) w.slow_time += stretch;
+  w.judged_time += stretch;
+  if (w.judged_time < judged_after) return;
+  w.coarse = 4 * w.slow_time >= w.judged_time;
+  w.slow_time = w.judged_time = 0;
+}
+
 void scheduler::refresh(worker& w) {
+  const nanos before = w.cached_now;
   w.set_clock(read_on(w));
+  judge(w, w.cached_now - before, w.read_at - w.look_in);
+  w.read_at = w.look_in;
   if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     for (unsigned n = w.trims.exchange(0); n > 0; --n) w.pool.trim();
     if (hooks_.trim) hooks_.trim(w);
@@ -486,14 +526,32 @@ bool scheduler::anything_to_share() const {
 
 // Waking a thread takes the kernel microseconds, and tens of them in a virtual machine. While another worker is awake
 // (or on its way), the next message for a stack of this one is often a moment away: true if something came in that
-// time. One ready process of another worker is left to that one, as in push_local.
-bool scheduler::spin(worker& w) {
+// time, and up to 1 ms if its waits were no longer than that lately. One ready process of another worker is left to
+// that one, as in push_local, unless its steps take long.
+bool scheduler::spin(worker& w, nanos now) {
   if (!spins_ || is_spare(w)) return false;
   if (attached() && !polling_.load(std::memory_order_relaxed)) return false;  // somebody has to wait for I/O
-  const nanos end = std::min(machine_now() + spin_time, w.next_timer.load(std::memory_order_relaxed));
-  bool alone = false;
+  if (threads_apart_.load(std::memory_order_relaxed) != 0 && !has_a_core_to_spare()) return false;
+  const bool soon = w.usual_wait < longest_spin;
+  const nanos patience = soon ? std::clamp(2 * w.usual_wait, spin_time, longest_spin) : spin_time;
+  const nanos end = std::min(now + patience, w.next_timer.load(std::memory_order_relaxed));
+  const bool found = spin_until(w, end);
+  if (w.spinning.load(std::memory_order_relaxed)) w.spinning.store(false, std::memory_order_relaxed);
+  return found;
+}
+
+// Beside the workers that are awake and the threads that otp::blocking has at work.
+bool scheduler::has_a_core_to_spare() const noexcept {
+  unsigned busy = threads_apart_.load(std::memory_order_relaxed);
+  for (unsigned i = 0; i < worker_count_; ++i) busy += idle_.contains(i) ? 0 : 1;
+  return busy <= cpus_;
+}
+
+bool scheduler::spin_until(worker& w, nanos end) {
+  unsigned rounds_alone = 0;  // what one has pushed that spins now may be on its way
   do {
-    for (int i = 0; i < 16; ++i) {
+    // The other workers' lines are looked at now and then: each look costs them a miss.
+    for (int i = 0; i < 64; ++i) {
       if (const runnable* r = w.remote_pinned.load(std::memory_order_relaxed)) {
         __builtin_prefetch(r, 1);  // on its way from the core that has just pushed to it
         return true;
@@ -501,20 +559,35 @@ bool scheduler::spin(worker& w) {
       if (injected_.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) return true;
       spin_lock::pause();
     }
-    alone = true;
+    bool all_asleep = true;
+    bool nobody_works = true;
     for (unsigned i = 0; i < worker_count_; ++i) {
       if (i == w.number) continue;
-      if (workers_[i]->ready.size() + workers_[i]->urgent.size() > 1) return true;
-      alone = alone && idle_.contains(i);
+      const worker& other = *workers_[i];
+      const std::size_t waiting = other.ready.size() + other.urgent.size();
+      if (waiting > 1 || (waiting == 1 && other.offers.load(std::memory_order_relaxed))) return true;
+      const bool asleep = idle_.contains(i);
+      all_asleep = all_asleep && asleep;
+      nobody_works = nobody_works && (asleep || other.spinning.load(std::memory_order_relaxed));
     }
-    if (crowded_ && !alone) give_way();  // the core may be wanted by one that works
-  } while (!alone && machine_now() < end);
+    rounds_alone = nobody_works ? rounds_alone + 1 : 0;
+    if (all_asleep || rounds_alone == most_rounds_alone) return false;
+    if (!w.spinning.load(std::memory_order_relaxed)) w.spinning.store(true, std::memory_order_relaxed);
+    if (crowded_) give_way();  // the core may be wanted by one that works
+  } while (machine_now() < end);
   return false;
 }
 
-// True if somebody has claimed this worker meanwhile.
+// Waits for something to do. True if somebody has claimed this worker meanwhile.
 bool scheduler::park(worker& w) {
-  if (spin(w)) return false;
+  const nanos begin = machine_now();
+  const bool claimed = !spin(w, begin) && sleep(w);
+  // A wait of ten times the longest that one spins for says no more than that.
+  w.usual_wait += (std::min(machine_now() - begin, 10 * longest_spin) - w.usual_wait) / 4;
+  return claimed;
+}
+
+bool scheduler::sleep(worker& w) {
   idle_.announce(w.number);
   nanos deadline = w.next_timer.load();
   if (stalled_count_.load()) {
@@ -554,12 +627,27 @@ void scheduler::unpark(worker& w) noexcept {
     if (poller* p = attached()) p->wake();
 }
 
-void scheduler::wake_one() noexcept {
-  if (!idle_.any()) return;
+bool scheduler::wake_one() noexcept {
+  if (!idle_.any()) return false;
   // Spares sleep on purpose while nobody is stalled; a real worker is claimed first.
   unsigned n = stalled_count_.load(std::memory_order_relaxed) ? started_.load() : worker_count_;
   for (unsigned i = 0; i < n; ++i)
-    if (idle_.contains(i) && idle_.claim(i)) return unpark(*workers_[i]);
+    if (idle_.contains(i) && idle_.claim(i)) {
+      unpark(*workers_[i]);
+      return true;
+    }
+  return false;
+}
+
+bool scheduler::others_wait() const noexcept {
+  for (unsigned i = 0; i < worker_count_; ++i)
+    if (idle_.contains(i) || workers_[i]->spinning.load(std::memory_order_relaxed)) return true;
+  return false;
+}
+
+// Rule 7.
+void scheduler::offer(worker& w) noexcept {
+  if (wake_one() || others_wait()) w.left_until = w.cached_now + spin_time;
 }
 
 void scheduler::attach(poller* p) noexcept {
@@ -596,7 +684,7 @@ void scheduler::make_room(worker& w) noexcept {
   if (first) inject(*first, *last, count);
 }
 
-void scheduler::push_local(worker& w, runnable& r) noexcept {
+void scheduler::push_local(worker& w, runnable& r, bool goes_on) noexcept {
   bool is_urgent = r.priority.load(std::memory_order_relaxed) >= priority_class::high;
   if (is_urgent ? !w.urgent.push(&r) : !w.ready.push(&r)) {
     if (!is_urgent) make_room(w);
@@ -605,7 +693,10 @@ void scheduler::push_local(worker& w, runnable& r) noexcept {
     return;
   }
   // One waiting process is left to this worker, which is about to finish its step; the watchdog sees to it if not.
-  if (w.ready.size() + w.urgent.size() > 1) wake_one();
+  const bool alone = w.ready.size() + w.urgent.size() <= 1;
+  const bool offered = r.lengthy && !goes_on;
+  if (w.offers.load(std::memory_order_relaxed) != offered) w.offers.store(offered, std::memory_order_relaxed);
+  if (!alone || offered) offer(w);
 }
 
 void scheduler::make_ready_elsewhere(runnable& r, worker* w) noexcept {
@@ -634,7 +725,13 @@ void scheduler::take_back_handed(worker& w) noexcept {
   if (runnable* r = std::exchange(w.handed, nullptr)) make_ready(*r, &w);
 }
 
-void scheduler::make_ready_last(runnable& r) noexcept { make_ready(r); }
+void scheduler::make_ready_last(runnable& r) noexcept {
+  worker* w = current();
+  if (r.home.load(std::memory_order_relaxed) == 0 && !options_.seeded)
+    push_local(*w, r, true);
+  else
+    make_ready(r, w);
+}
 
 // ---- timers ------------------------------------------------------------------------------------------------------
 

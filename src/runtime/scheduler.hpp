@@ -23,7 +23,13 @@
 //    its inbox is still awake, so its worker has the rights of its owner. Whoever answers on this worker, within that
 //    step, takes it from there (deferred = null) and makes it ready or hands over to it. At the end of the step, or
 //    when that suspends, hooks::settle lets it sleep after all, or makes it ready if something has come meanwhile.
-// 7. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
+// 7. What a worker has ready without a stack may run anywhere, what has a stack only there. So while another worker is
+// on
+//    its way to take a share (left_until), the ones with stacks go first. One whose steps take long (lengthy) is
+//    offered to another worker that has nothing to do even if it is the only one, and not handed over to while somebody
+//    with a stack waits here: of short steps each costs less than a crossing. Steps are timed on workers where long
+//    ones were seen (coarse), which also look at clock and timers at each.
+// 8. Lost wake-ups: who publishes work (ring, remote list, injection, timer) then asks idle_set; who parks announces
 //    itself in idle_set and then looks at all of them again. Both sides are seq_cst.
 #pragma once
 #include "base/isolation.hpp"
@@ -69,6 +75,7 @@ struct runnable {
   std::atomic<std::uint32_t> home{0};  // worker number + 1 that a stack pins it to; written before the inbox sleeps
   std::atomic<priority_class> priority{priority_class::normal};
   std::uint8_t passed_over = 0;  // how often a low-priority one gave way; the running worker's
+  bool lengthy = false;          // its last step took long; of whoever holds the ready right
   [[no_unique_address]] isolated apart;
 };
 
@@ -122,6 +129,14 @@ struct alignas(64) worker {
   runnable* running = nullptr;  // whom the step in progress is for
   stack_pool pool;
   nanos cached_now = 0;         // read at least once per `poll_interval` steps
+  nanos left_until = 0;         // till then what has a stack goes first; rule 7
+  nanos usual_wait = 0;         // how long it took lately until there was something to do again
+  nanos slow_time = 0;          // of judged_time, in steps that took long
+  nanos judged_time = 0;        // since coarse was judged last
+  int read_at = 0;              // look_in when the clock was read
+  unsigned stretches = 0;       // between readings
+  bool coarse = false;          // its steps take long
+  bool rested = true;           // since the last reading: that stretch says nothing about steps
   cycle_clock cycles;           // counts on from there; never set where it cannot be trusted
   std::uint32_t cached_ms = 0;  // the same, for the age of messages
   std::uint32_t ticks = 0;
@@ -140,6 +155,10 @@ struct alignas(64) worker {
   runnable* pinned_last = nullptr;
   std::uint32_t gave_away_at = 0;  // `ticks` when it last woke another worker for a suspended stack of that one
   alignas(64) std::atomic<runnable*> remote_pinned{nullptr};  // pushed by anyone, taken whole by the worker
+
+  // Looked at by workers without work; seldom written.
+  alignas(64) std::atomic<bool> spinning{false};  // has looked for something to do for a while, without a pause
+  std::atomic<bool> offers{false};                // even the single one that is ready; rule 7
 
   // Timers: guarded by `timers_lock`, so that a spare can drive a stalled worker's.
   alignas(64) spin_lock timers_lock;
@@ -273,6 +292,12 @@ class scheduler {
   void resume(runnable& who);
   /// Counts one receive of the step in progress. False: it had its share, and should yield now.
   static bool may_go_on(worker& here) noexcept;
+  /// Whether the step of `who`, in progress, should end although it has not used up its batch: where steps take long.
+  static bool has_had_its_time(worker& here, const runnable& who) noexcept;
+  /// That step ends with nothing left to do.
+  static void time_step(worker& here, runnable& who) noexcept;
+  /// That step ends with its batch used up: if this took long, the worker looks at clock and timers next.
+  static void batch_over(worker& here, runnable& who) noexcept;
   /// True while the calling code runs on its worker's loop stack: a step that suspended meanwhile does not.
   static bool on_loop_stack(const worker&) noexcept;
   /// Starts a stack of its own for `who`, to be entered by the next resume().
@@ -313,6 +338,11 @@ class scheduler {
   /// For the few places that spin for another thread's next instruction.
   static void give_way() noexcept;
 
+  /// A thread that is none of the workers has something to do, or has done it: whoever spins does not want its core.
+  void works_apart(int threads) noexcept {
+    threads_apart_.fetch_add(static_cast<unsigned>(threads), std::memory_order_relaxed);
+  }
+
   void attach(poller*) noexcept;
   poller* attached() const noexcept { return poller_.load(std::memory_order_acquire); }
 
@@ -346,14 +376,20 @@ class scheduler {
   nanos read_on(worker&) noexcept;
   void run_timers(worker& driver, worker& of, nanos now);
   void make_ready_elsewhere(runnable&, worker* here) noexcept;
-  void push_local(worker&, runnable&) noexcept;
+  void push_local(worker&, runnable&, bool goes_on = false) noexcept;
   void inject(runnable&) noexcept;
   void inject(runnable& first, runnable& last, std::size_t count) noexcept;
   void make_room(worker&) noexcept;
-  void wake_one() noexcept;
+  bool wake_one() noexcept;
+  void offer(worker&) noexcept;
+  static void judge(worker&, nanos stretch, int steps) noexcept;
+  static bool took_long(worker&) noexcept;
+  static bool slow(nanos stretch, int steps) noexcept;
   void unpark(worker&) noexcept;
-  bool spin(worker&);
+  bool spin(worker&, nanos now);
+  bool spin_until(worker&, nanos end);
   bool park(worker&);
+  bool sleep(worker&);
   template <bool alike>
   void switch_to(worker&, stack* target);
   void renew_loop(worker&);
@@ -372,15 +408,19 @@ class scheduler {
   bool pools_to_trim() const noexcept;
   static void on_notice(const char* text, void* self);
   bool is_spare(const worker& w) const noexcept { return w.number >= worker_count_; }
+  bool others_wait() const noexcept;
+  bool has_a_core_to_spare() const noexcept;
 
   options options_;
   hooks hooks_;
   void* owner_;
   unsigned worker_count_ = 0;
+  unsigned cpus_ = 1;
   bool spins_ = false;    // before it parks
   bool crowded_ = false;  // there are more workers than CPUs
   bool counts_ = false;   // the workers count cycles
   stack_source stacks_;
+  std::atomic<unsigned> threads_apart_{0};
   std::vector<std::unique_ptr<worker>> workers_;  // workers, then spares; fixed once constructed
   idle_set<std_sync> idle_;
   std::atomic<unsigned> started_{0};  // workers[0, started) have threads; grows with spares
@@ -424,8 +464,18 @@ class scheduler {
 //
 // Inline: after a switch the processor predicts each `ret` from the calls of the stack that was left, mostly wrong.
 
+inline bool scheduler::has_had_its_time(worker& w, const runnable& r) noexcept { return r.lengthy && took_long(w); }
+
+inline void scheduler::time_step(worker& w, runnable& r) noexcept {
+  if (w.coarse || r.lengthy) [[unlikely]]
+    r.lengthy = took_long(w);
+}
+
 inline bool scheduler::may_go_on(worker& w) noexcept {
-  if (w.allowance == 0) return false;
+  if (w.allowance == 0 || has_had_its_time(w, *w.running)) [[unlikely]] {
+    batch_over(w, *w.running);
+    return false;
+  }
   --w.allowance;
   return true;
 }
@@ -463,6 +513,7 @@ inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
   constexpr unsigned most_in_row = 16;
   if (w.handed || !w.running || w.handed_in_row >= most_in_row || w.look_in <= 0 || options_.seeded) return false;
   if (r.priority.load(std::memory_order_relaxed) == priority_class::low) return false;  // it gives way
+  if (r.lengthy && !r.stk && w.pinned_first && others_wait()) return false;             // rule 7
   w.handed = &r;
   return true;
 }

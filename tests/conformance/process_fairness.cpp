@@ -1,0 +1,128 @@
+// Where handlers compute for long: timers and other processes get their turn between two messages, not behind a batch.
+// One worker, on which everything takes turns, so that the number of messages handled meanwhile is what counts.
+#include "conformance/support.hpp"
+
+#include <otp/gen_server.hpp>
+
+#include <atomic>
+
+using namespace conformance;
+
+namespace {
+
+struct tick {};
+
+/// Real time, also where that of the run is another one.
+void compute_for(std::chrono::nanoseconds length) {
+  const auto end = std::chrono::steady_clock::now() + length;
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
+struct busy {
+  struct work {
+    std::chrono::nanoseconds length;
+  };
+  struct wait_until_idle {
+    using reply = int;
+  };
+  explicit busy(std::atomic<int>& count) : handled(count) {}
+  void handle_cast(const work& w) {
+    compute_for(w.length);
+    ++handled;
+  }
+  int handle_call(const wait_until_idle&) { return handled; }
+  std::atomic<int>& handled;
+};
+
+constexpr otp::runtime_options one_worker{.workers = 1};
+constexpr int batch = 64;  // messages that a process handles before it gives its worker back
+
+}  // namespace
+
+// covers: B12
+TEST(process_fairness, a_timer_waits_for_no_more_than_one_batch_of_long_handlers) {
+  EXPECT_EQ(threaded(
+                [] {
+                  std::atomic<int> handled{0};
+                  auto server = otp::gen_server::start_link<busy>({}, std::ref(handled)).value();
+                  for (int i = 0; i < 10 * batch; ++i) otp::cast(server, busy::work{500us});
+                  otp::send_after(1ms, otp::self(), tick());
+                  next<tick>();
+                  EXPECT_LE(handled, batch + 2);
+                  otp::exit(server, killed);
+                },
+                one_worker),
+            normal);
+}
+
+// covers: B12
+TEST(process_fairness, where_handlers_take_long_a_process_gets_its_turn_after_each_message) {
+  EXPECT_EQ(threaded(
+                [] {
+                  std::atomic<int> handled{0};
+                  auto server = otp::gen_server::start_link<busy>({}, std::ref(handled)).value();
+                  for (int i = 0; i < 20 * batch; ++i) otp::cast(server, busy::work{500us});
+                  while (handled < 4 * batch) otp::yield();  // it is known by then
+                  for (int i = 0; i < 100; ++i) {
+                    const int before = handled;
+                    otp::yield();
+                    EXPECT_LE(handled, before + 2);
+                    otp::send_after(1ms, otp::self(), tick());
+                    next<tick>();
+                    EXPECT_LE(handled, before + 6) << "a timer of 1 ms, while each message takes half of that";
+                  }
+                  otp::exit(server, killed);
+                },
+                one_worker),
+            normal);
+}
+
+// covers: B12
+TEST(process_fairness, a_receive_loop_with_long_turns_gives_way_after_each) {
+  EXPECT_EQ(threaded(
+                [] {
+                  std::atomic<int> received{0};
+                  otp::pid other = otp::spawn_link([&received] {
+                    for (;;)
+                      otp::receive([&](const busy::work& w) {
+                        compute_for(w.length);
+                        ++received;
+                      });
+                  });
+                  for (int i = 0; i < 20 * batch; ++i) otp::send(other, busy::work{500us});
+                  while (received < 4 * batch) otp::yield();
+                  for (int i = 0; i < 100; ++i) {
+                    const int before = received;
+                    otp::yield();
+                    EXPECT_LE(received, before + 2);
+                  }
+                  otp::exit(other, killed);
+                },
+                one_worker),
+            normal);
+}
+
+// What is short again is handled in whole batches again: the clock is not read for each.
+TEST(process_fairness, short_handlers_are_handled_in_batches_again) {
+  EXPECT_EQ(threaded(
+                [] {
+                  std::atomic<int> handled{0};
+                  auto server = otp::gen_server::start_link<busy>({}, std::ref(handled)).value();
+                  for (int i = 0; i < 4 * batch; ++i) otp::cast(server, busy::work{500us});
+                  while (handled < 4 * batch) otp::yield();
+                  int whole_batches = 0;
+                  for (int round = 0; round < 1000 && whole_batches < 10; ++round) {
+                    const int before = handled;
+                    for (int i = 0; i < batch; ++i) otp::cast(server, busy::work{0ns});
+                    otp::yield();
+                    if (handled == before + batch) ++whole_batches;
+                    while (handled < before + batch) otp::yield();
+                  }
+                  EXPECT_EQ(whole_batches, 10);
+                  EXPECT_EQ(otp::call(server, busy::wait_until_idle{}), handled.load());
+                  otp::exit(server, killed);
+                },
+                one_worker),
+            normal);
+}
