@@ -6,6 +6,7 @@
 #include "process/control.hpp"
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
+#include "process/watchers.hpp"
 
 #include <algorithm>
 
@@ -26,8 +27,8 @@ class view {
       for (auto& [peer, record] : extra->links) (record.unlinking == 0 ? links_ : unlinking_).push_back(peer);
       for (auto& [number, record] : extra->monitors)
         if (record.monitoring) monitors_.emplace_back(number, record.target);
-      for (auto& [watcher, kept] : extra->monitored_by) watchers_.push_back(watcher);
     }
+    each_watcher(p, [&](const down_envelope& e) { watchers_.push_back(key_of(e.value.reference)); });
     for (const envelope* e = p.first; e; e = e->next) add_message(e->type, e);
     std::vector<const envelope*> arrived;
     for (const envelope* e = p.in.newest(); e; e = e->next) arrived.push_back(e);
@@ -168,7 +169,7 @@ void fill_in(process& p, void* argument) {
   a.trap_exit = p.trap_exit.load();
   a.priority = static_cast<priority>(p.priority.load());
   a.message_queue_len = seen.length();
-  if (mailbox_account* account = p.account.load()) {
+  if (mailbox_account* account = p.account.used()) {
     a.message_queue_bytes = account->bytes.load();
     a.memory_used = account->used.load();
   }

@@ -332,7 +332,7 @@ void set_group_leader(pid leader, pid of) {
 
 void set_memory_used(std::size_t bytes) {
   process& p = require_process("set_memory_used");
-  if (mailbox_account* a = p.account.load()) a->used.store(bytes);
+  if (mailbox_account* a = p.account.used()) a->used.store(bytes);
   keep_within_memory(*runtime_core::current(), p);
   {
     runtime_section section(p);

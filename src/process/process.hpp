@@ -80,6 +80,30 @@ struct mailbox_account {
   std::vector<pid> waiting;  // senders blocked for room; guarded by lock
 };
 
+/// Which account a place has: none, one that its tenant uses, or one from an earlier tenant, which the next one with
+/// limits will use. One word: a pointer, and whether the tenant uses it. Written by the owner and by spawn.
+class account_slot {
+ public:
+  /// The tenant's limits; null: unbounded.
+  mailbox_account* used() const noexcept {
+    const std::uintptr_t word = word_.load(std::memory_order_acquire);
+    return word & in_use ? at(word - in_use) : nullptr;
+  }
+  bool is_used() const noexcept { return word_.load(std::memory_order_acquire) & in_use; }
+  mailbox_account* kept() const noexcept { return at(word_.load(std::memory_order_acquire) & ~in_use); }
+  void use(mailbox_account& a) noexcept {
+    word_.store(reinterpret_cast<std::uintptr_t>(&a) | in_use, std::memory_order_release);
+  }
+  void keep(mailbox_account& a) noexcept {
+    word_.store(reinterpret_cast<std::uintptr_t>(&a), std::memory_order_release);
+  }
+
+ private:
+  static constexpr std::uintptr_t in_use = 1;
+  static mailbox_account* at(std::uintptr_t word) noexcept { return reinterpret_cast<mailbox_account*>(word); }
+  std::atomic<std::uintptr_t> word_{0};
+};
+
 struct link_record {
   std::uint64_t unlinking = 0;  // id of an unlink that is not acknowledged yet; 0: active
   bool late = false;            // made after the signal that ends the process: told noproc
@@ -107,7 +131,7 @@ struct process_extra {
   flat_table<std::uint64_t, link_record> links;        // by pid
   flat_table<std::uint64_t, monitor_record> monitors;  // mine, by reference number
   flat_table<std::pair<std::uint64_t, std::uint64_t>, envelope*>
-      monitored_by;                                // {watcher, number} -> its down message, owned
+      monitored_by;  // by others than watcher0: {watcher, number} -> its down message, owned
   flat_table<std::uint64_t, std::uint8_t> timers;  // aimed at me, by number
   std::uint64_t last_timer = 0;                    // of those that I set, the one that expires last
   nanos last_timer_at = -1;                        // when
@@ -131,10 +155,9 @@ using owned_extra = std::unique_ptr<process_extra, extra_deleter>;
 
 struct process : runnable {
   // Senders; this is the first cache line of a block, and what the owner writes for every message is on others.
-  inbox<envelope> in;                              // rule 1; rule 5
-  std::atomic<std::uint64_t> id{0};                // of the tenant; changes when it dies
-  std::atomic<mailbox_account*> account{nullptr};  // null: unbounded
-  mailbox_account* kept_account = nullptr;         // of the place, once a tenant had limits
+  inbox<envelope> in;                // rule 1; rule 5
+  std::atomic<std::uint64_t> id{0};  // of the tenant; changes when it dies
+  account_slot account;
   // Who calls whom, for deadlock detection: see request.cpp.
   std::atomic<std::uint64_t> edge{0};  // callee's index in the low 24 bits, my call number above; 0: none
 
@@ -167,9 +190,10 @@ struct process : runnable {
   request_envelope* handling = nullptr;  // the request that the body has, until request_done()
   process_extra* extra = nullptr;
   std::uint64_t parent = 0;
-  exit_reason fate;             // valid if dying
-  std::uint64_t link0 = 0;      // the first link, kept here: most processes have one
-  envelope* scanned = nullptr;  // up to here nothing matches `scanned_for`: receive; or is noted: collect.cpp
+  exit_reason fate;              // valid if dying
+  std::uint64_t link0 = 0;       // the first link, kept here: most processes have one
+  envelope* watcher0 = nullptr;  // the same of who monitors it: watchers.hpp
+  envelope* scanned = nullptr;   // up to here nothing matches `scanned_for`: receive; or is noted: collect.cpp
   const void* scanned_for = nullptr;
 
   // Counters; written by the owner, read by anyone.

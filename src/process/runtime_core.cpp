@@ -409,13 +409,13 @@ std::uint64_t runtime_core::new_reference() noexcept {
 // ---- bounded mailboxes -------------------------------------------------------------------------------------------
 
 mailbox_account& runtime_core::open_account(process& place, const spawn_options& wanted) {
-  if (!place.kept_account) {
+  if (!place.account.kept()) {
     auto fresh = std::make_unique<mailbox_account>();
     std::lock_guard lock(accounts_lock);
     accounts.push_back(std::move(fresh));
-    place.kept_account = accounts.back().get();
+    place.account.keep(*accounts.back());
   }
-  mailbox_account& a = *place.kept_account;
+  mailbox_account& a = *place.account.kept();
   a.messages_max.store(wanted.mailbox.max_messages);
   a.bytes_max.store(wanted.mailbox.max_bytes);
   a.memory_max.store(wanted.memory_limit);

@@ -8,6 +8,7 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
+#include "process/watchers.hpp"
 
 #include <otp/detail/collect.hpp>
 
@@ -97,7 +98,7 @@ inline worker* worker_of(runtime_core& core) noexcept {
 }  // namespace
 
 bool hold_room(process& p, std::size_t bytes) noexcept {
-  mailbox_account* a = p.account.load(std::memory_order_relaxed);
+  mailbox_account* a = p.account.used();
   if (!a) return false;
   a->bytes.fetch_add(bytes);
   a->count.fetch_add(1);
@@ -105,7 +106,7 @@ bool hold_room(process& p, std::size_t bytes) noexcept {
 }
 
 void give_back_room(runtime_core& core, process& place, std::size_t bytes) noexcept {
-  mailbox_account& a = *place.kept_account;
+  mailbox_account& a = *place.account.kept();
   a.bytes.fetch_sub(bytes);
   a.count.fetch_sub(1);
   if (a.policy.load() != overflow::block) return;
@@ -202,10 +203,6 @@ bool hand_normal_exit(runtime_core& core, worker& w, pid peer, pid from) noexcep
   });
 }
 
-std::pair<std::uint64_t, std::uint64_t> key_of(ref monitor) noexcept {
-  return {monitor.owner().value(), monitor.number()};
-}
-
 }  // namespace
 
 bool send_monitor(runtime_core& core, pid target, down_envelope* e) noexcept {
@@ -213,7 +210,7 @@ bool send_monitor(runtime_core& core, pid target, down_envelope* e) noexcept {
   if (w && note(core, *w, target, [&](process& p) {
         if (p.dying) return false;
         try {
-          p.more().monitored_by.insert(key_of(e->value.reference), e);
+          add_watcher(p, e);
         } catch (const std::bad_alloc&) {
           return false;  // it will crash for it when it finds the signal
         }
@@ -227,11 +224,8 @@ envelope* send_demonitor(runtime_core& core, pid target, ref monitor) {
   worker* w = worker_of(core);
   envelope* kept = nullptr;
   if (w && note(core, *w, target, [&](process& p) {
-        envelope** held = p.extra ? p.extra->monitored_by.find(key_of(monitor)) : nullptr;
-        if (!held) return false;
-        kept = *held;
-        p.extra->monitored_by.erase(key_of(monitor));
-        return true;
+        kept = take_watcher(p, monitor);
+        return kept != nullptr;
       }))
     return kept;
   auto* off = new control_envelope(&demonitor_type, monitor.owner(), monitor.number());
@@ -254,7 +248,7 @@ bool hand_result(worker& w, pid owner, envelope* e) noexcept {
 bool deliver(runtime_core& core, pid to, envelope* e) noexcept {
   process* p = core.table.find(to);
   if (planted(bug::bound_drops_exits) && p && e->type->kind == signal::exit)
-    if (mailbox_account* a = p->account.load(); a && a->messages_max != 0 && a->count >= a->messages_max) {
+    if (mailbox_account* a = p->account.used(); a && a->messages_max != 0 && a->count >= a->messages_max) {
       destroy(e);
       return true;
     }
@@ -364,7 +358,7 @@ void point_of_send(worker& w, envelope* e) {
   core.count(counter::sent);
   for (;;) {
     process* p = core.table.find(to);
-    mailbox_account* a = p ? p->account.load(std::memory_order_acquire) : nullptr;  // pairs with spawn
+    mailbox_account* a = p ? p->account.used() : nullptr;
     if (a) {
       room why = take_room(*a, *e);
       if (why == room::full && a->policy.load() == overflow::block && sender && to != sender->self() &&
@@ -396,8 +390,7 @@ template <bool call>
 [[gnu::always_inline]] inline send_status send_to_process(runtime_core& core, worker* w, pid to, envelope* e) {
   process* p = core.table.at(to.index());
   if (p) p->about_to_push();
-  if (!w || !p || p->id.load(std::memory_order_acquire) != to.value() || p->account.load(std::memory_order_acquire) ||
-      core.watched ||
+  if (!w || !p || p->id.load(std::memory_order_acquire) != to.value() || p->account.is_used() || core.watched ||
       (w->running && static_cast<process*>(w->running)->attention.load(std::memory_order_relaxed) == attention::fence))
       [[unlikely]]
     return send_with_care(core, w, to, e);
@@ -648,7 +641,7 @@ void handle_unlink_ack(process& p, control_envelope* e) noexcept {
 void handle_monitor(runtime_core& core, process& p, down_envelope* e) {
   if (p.dying) e->value.reason = reason::noproc;  // end_process() leaves it
   try {
-    p.more().monitored_by.insert(key_of(e->value.reference), e);
+    add_watcher(p, e);
   } catch (const std::bad_alloc&) {
     // The process crashes for it in intake(); the watcher hears of it now.
     e->type = &down_type;
@@ -659,12 +652,7 @@ void handle_monitor(runtime_core& core, process& p, down_envelope* e) {
 }
 
 void handle_demonitor(process& p, control_envelope* e) noexcept {
-  if (p.extra)
-    if (envelope** kept = p.extra->monitored_by.find({e->from.value(), e->number})) {
-      envelope* gone = *kept;
-      p.extra->monitored_by.erase({e->from.value(), e->number});
-      destroy(gone);
-    }
+  if (envelope* kept = take_watcher(p, ref(e->from, e->number))) destroy(kept);
   destroy(e);
 }
 
@@ -986,26 +974,25 @@ void end_process(runtime_core& core, process& p, const exit_reason& why, bool ke
     if (!deliver(core, pid(peer), e)) destroy(e);
   };
   if (p.link0) tell_link(std::exchange(p.link0, 0), false);
-  if (process_extra* extra = keep ? p.extra : std::exchange(p.extra, nullptr)) {
-    for (auto& [peer, record] : extra->links)
+  if (p.extra)
+    for (auto& [peer, record] : p.extra->links)
       if (record.unlinking == 0) tell_link(peer, record.late);
-    for (auto& [watcher, kept] : extra->monitored_by) {
-      auto* e = static_cast<down_envelope*>(kept);
-      e->type = &down_type;
-      if (e->value.reason != reason::noproc) e->value.reason = why;
-      if (w && hand_down(core, *w, pid(watcher.first), e)) continue;
-      if (!deliver(core, pid(watcher.first), e)) destroy(e);
-    }
-    if (!keep) return free_extra(extra);
-    extra->links.reset();
-    extra->monitors.reset();
-    extra->monitored_by.reset();
-    extra->results.reset();
-  }
+  release_watchers(p, [&](down_envelope* e) {
+    const pid watcher = e->value.reference.owner();
+    e->type = &down_type;
+    if (e->value.reason != reason::noproc) e->value.reason = why;
+    if (w && hand_down(core, *w, watcher, e)) return;
+    if (!deliver(core, watcher, e)) destroy(e);
+  });
+  if (!p.extra) return;
+  if (!keep) return free_extra(std::exchange(p.extra, nullptr));
+  p.extra->links.reset();
+  p.extra->monitors.reset();
+  p.extra->results.reset();
 }
 
 void keep_within_memory(runtime_core& core, process& p) {
-  mailbox_account* a = p.account.load();
+  mailbox_account* a = p.account.used();
   if (!a || a->memory_max == 0 || a->bytes + a->used <= a->memory_max || a->overflowed.exchange(true)) return;
   auto* fatal = make_exit(fatal_type, pid(), over_limit(*a, room::over_memory, 0));
   if (!deliver(core, p.self(), fatal)) destroy(fatal);

@@ -11,6 +11,7 @@
 #include "process/request_core.hpp"
 #include "process/runtime_core.hpp"
 #include "process/timer_table.hpp"
+#include "process/watchers.hpp"
 
 #include <unistd.h>
 
@@ -130,22 +131,21 @@ void finish(runtime_core& core, process& p, exit_reason why, bool by_exception) 
     }
   }
   pid me = p.self();
-  if (planted(bug::name_after_down) && p.extra) {
-    for (auto& [watcher, kept] : p.extra->monitored_by) {
-      auto* e = static_cast<down_envelope*>(kept);
+  if (planted(bug::name_after_down)) {
+    release_watchers(p, [&](down_envelope* e) {
+      const pid watcher = e->value.reference.owner();
       e->type = &down_type;
       e->value.reason = why;
-      if (!deliver(core, pid(watcher.first), e)) destroy(e);
-    }
-    p.extra->monitored_by.clear();
+      if (!deliver(core, watcher, e)) destroy(e);
+    });
     at_point(*scheduler::current(), "end");
   }
   runtime_section::enter(p);
   sent(&p);
   end_process(core, p, why);
   // The place is nobody's from here on; everything is left as the next tenant expects to find it.
-  mailbox_account* account = p.account.load(std::memory_order_relaxed);
-  if (account) p.account.store(nullptr);
+  mailbox_account* account = p.account.used();
+  if (account) p.account.keep(*account);
   p.type_name.store(nullptr, std::memory_order_relaxed);
   p.parent = 0;
   p.fate = exit_reason();
@@ -356,8 +356,6 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
       body->watched(made.monitor);
       watch = new down_envelope(
           down{.reference = made.monitor, .process = {}, .name = {}, .reason = {}, .tag = options.monitoring.tag});
-      if (!extra) extra.reset(make_extra());
-      extra->monitored_by.insert({parent->self().value(), made.monitor.number()}, watch);
     }
     p = core.table.allocate(inside ? &static_cast<worker_local*>(w->local)->free_places : nullptr);
     if (!p)
@@ -391,11 +389,14 @@ spawned spawn_body(runtime_core& core, process* parent, std::unique_ptr<process_
     delete watch;
     throw;
   }
-  if (watch) watch->value.process = made.pid;
+  if (watch) {
+    watch->value.process = made.pid;
+    p->watcher0 = watch;
+  }
   p->type_name.store(&body->type(), std::memory_order_release);
   p->body = body.release();
   p->extra = extra.release();
-  p->account.store(account, std::memory_order_release);
+  if (account) p->account.use(*account);
   p->parent = parent ? parent->self().value() : 0;
   if (parent && options.link) {
     p->link0 = p->parent;

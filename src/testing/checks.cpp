@@ -2,6 +2,7 @@
 #include "behaviours/supervisor_core.hpp"
 #include "process/control.hpp"
 #include "process/timer_table.hpp"
+#include "process/watchers.hpp"
 #include "testing/engine.hpp"
 
 #include <algorithm>
@@ -111,21 +112,21 @@ void engine::check_at_rest() {
         fail("leaked link", core_.describe(me) + " is linked to " + core_.describe(other) + ", which knows of no link");
     };
     if (p->link0) check_link(pid(p->link0), false);
+    each_watcher(*p, [&](const down_envelope& e) {
+      const pid watcher = e.value.reference.owner();
+      if (!is_there(core_, watcher))
+        fail("leaked monitor", core_.describe(me) + " is monitored by " + watcher.to_string() + ", which is gone");
+    });
     if (!p->extra) continue;
     for (auto& [other, record] : p->extra->links) check_link(pid(other), record.unlinking != 0);
     for (auto& [number, record] : p->extra->monitors) {
       if (!record.monitoring || !record.target || record.target == me) continue;
       process* there = core_.table.find(record.target);
-      bool known = there && !there->in.closed() && there->extra &&
-                   there->extra->monitored_by.find({me.value(), number}) != nullptr;
+      bool known = there && !there->in.closed() && is_watched(*there, ref(me, number));
       if (!known)
         fail("leaked monitor", core_.describe(me) + " monitors " + core_.describe(record.target) +
                                    (there ? ", which knows of no monitor" : ", which is gone, and was not told"));
     }
-    for (auto& [watcher, unused] : p->extra->monitored_by)
-      if (!is_there(core_, pid(watcher.first)))
-        fail("leaked monitor",
-             core_.describe(me) + " is monitored by " + pid(watcher.first).to_string() + ", which is gone");
   }
   if (checks_.timers && !failed())
     if (pid dead = core_.timers->dead_target())

@@ -5,7 +5,7 @@
 //    of each `from`. Whoever answers sends one reference back to the caller, with the reply.
 // 2. `progress` decides once how the request ends:
 //      pending -> writing -> replied       by whoever answers first; back to pending if making the reply throws
-//      pending -> replied                  by a handler that was not given a `from`: nobody else writes a reply
+//      pending -> replied                  by a handler while there is no `from`: nobody else writes a reply
 //      pending | writing -> failing -> failed   by the server's end, a dropped `from`, a refused delivery
 //      pending -> abandoned                by a caller that gives up
 //    Only who moved it to `writing` touches the reply, only who moved it to `failing` touches `failure`. A writer may
@@ -67,6 +67,12 @@ inline bool holds_reply(const request_envelope& r) noexcept {
 void drop_reference(request_envelope* r) noexcept(false);
 /// What a request is while it travels back.
 extern const envelope_type reply_signal;
+/// Nobody but its handler can answer it any more: it is not decided, and the references are the caller's and the
+/// callee's, so there is no `from`, and only the handler could make one.
+inline bool is_ours_to_answer(const request_envelope& r) noexcept {
+  return r.progress.load(std::memory_order_acquire) == request_state::pending &&
+         r.references.load(std::memory_order_acquire) == 2;
+}
 /// True for exactly one answerer: it may write the reply, then must call finish_reply or undo_reply.
 bool begin_reply(request_envelope& r) noexcept;
 /// Sends the request back to its caller; consumes a reference.
