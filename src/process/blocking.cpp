@@ -26,6 +26,7 @@ void blocking_pool::submit(ticket t) {
       // Without another thread the job waits for one of those that exist.
     }
   }
+  core_.sched.works_apart(1);
 }
 
 void blocking_pool::work() {
@@ -38,10 +39,9 @@ void blocking_pool::work() {
     ticket t = waiting_.front();
     waiting_.pop_front();
     lock.unlock();
-    core_.sched.works_apart(1);
     t.job->call();
-    core_.sched.works_apart(-1);
     t.done->store(true);
+    core_.sched.works_apart(-1);
     send_wake(core_, t.who, t.token);
     lock.lock();
   }
@@ -52,6 +52,7 @@ void blocking_pool::work() {
 bool blocking_pool::stop(nanos patience) {
   std::unique_lock lock(lock_);
   stopping_ = true;
+  core_.sched.works_apart(-static_cast<int>(waiting_.size()));
   waiting_.clear();  // whoever waited for them has been declared dead
   wake_.notify_all();
   auto over = [&] { return threads_ == 0; };

@@ -325,6 +325,8 @@ runnable* scheduler::next_ready(worker& w) {
   if (w.handed) {
     ++w.handed_in_row;
     --w.look_in;
+    if (w.coarse) [[unlikely]]
+      read_for_step(w);
     return std::exchange(w.handed, nullptr);
   }
   w.handed_in_row = 0;
@@ -341,6 +343,14 @@ runnable* scheduler::next_ready(worker& w) {
   return r;
 }
 
+// What is handed over to is timed as well.
+void scheduler::read_for_step(worker& w) noexcept {
+  const nanos before = w.cached_now;
+  w.set_clock(read_on(w));
+  judge(w, w.cached_now - before, w.read_at - w.look_in);
+  w.read_at = w.look_in;
+}
+
 // The step in progress and those before it, since the clock was read.
 bool scheduler::took_long(worker& w) noexcept { return w.owner.now(w) - w.cached_now > long_enough; }
 
@@ -349,7 +359,7 @@ bool scheduler::slow(nanos stretch, int steps) noexcept { return stretch >= std:
 
 void scheduler::batch_over(worker& w, runnable& r) noexcept {
   const nanos stretch = w.owner.now(w) - w.cached_now;
-  r.lengthy = stretch > long_enough && (w.coarse || r.lengthy || slow(stretch, w.read_at - w.look_in));
+  if (!w.rested) r.lengthy = stretch > long_enough && (r.lengthy || slow(stretch, w.read_at - w.look_in));
   if (stretch <= long_enough) return;
   w.read_at -= w.look_in;  // the steps since then stay as many
   w.look_in = 0;
@@ -363,7 +373,8 @@ runnable* scheduler::look(worker& w) {
     refresh(w);
     // Now and then a stretch is a single step, to see how long one takes.
     w.read_at = w.look_in = w.coarse || ++w.stretches % sample_interval == 0 ? 1 : poll_interval;
-    if (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed))
+    // A coarse worker looks at each step: those in its own queues come first in three of four.
+    if ((!w.coarse || w.ticks % 4 == 0) && (!is_spare(w) || stalled_count_.load(std::memory_order_relaxed)))
       if (runnable* r = take_injected(w)) return r;
   }
   if (runnable* r = take_local(w)) return r;
@@ -460,7 +471,7 @@ runnable* scheduler::steal(worker& w) {
 
 // Whether the steps of a worker take long: whether a quarter of its time goes into steps of 10 us and more.
 void scheduler::judge(worker& w, nanos stretch, int steps) noexcept {
-  if (std::exchange(w.rested, false)) return;
+  if (std::exchange(w.rested, false) || steps == 0) return;
   const bool slow_ones = slow(stretch, steps);
   if (!slow_ones && steps > steps_timed) return;  // one of them may have been
   if (slow_ones) w.slow_time += stretch;
@@ -471,32 +482,31 @@ void scheduler::judge(worker& w, nanos stretch, int steps) noexcept {
 }
 
 void scheduler::refresh(worker& w) {
-  const nanos before = w.cached_now;
-  w.set_clock(read_on(w));
-  judge(w, w.cached_now - before, w.read_at - w.look_in);
-  w.read_at = w.look_in;
+  read_for_step(w);
   if (w.trims.load(std::memory_order_relaxed) != 0) [[unlikely]] {
     for (unsigned n = w.trims.exchange(0); n > 0; --n) w.pool.trim();
     if (hooks_.trim) hooks_.trim(w);
   }
-  run_timers(w, w, w.cached_now);
+  bool worked = run_timers(w, w, w.cached_now);
   if (stalled_count_.load(std::memory_order_relaxed)) {
     unsigned n = started_.load(std::memory_order_acquire);
     for (unsigned i = 0; i < n; ++i)
       if (workers_[i].get() != &w && workers_[i]->stalled.load(std::memory_order_relaxed))
-        run_timers(w, *workers_[i], w.cached_now);
+        worked = run_timers(w, *workers_[i], w.cached_now) || worked;
   }
   if (poller* p = attached())
     if (!polling_.exchange(true)) {
       p->poll(0);
       polling_.store(false);
+      worked = true;
     }
+  if (worked) w.set_clock(read_on(w));  // that time was none of the next step's
 }
 
-void scheduler::run_timers(worker&, worker& of, nanos now) {
-  if (of.next_timer.load(std::memory_order_relaxed) > now) return;
+bool scheduler::run_timers(worker&, worker& of, nanos now) {
+  if (of.next_timer.load(std::memory_order_relaxed) > now) return false;
   // One driver at a time, so that what fires arrives in the order of the wheel also while others help out.
-  if (of.driven.exchange(true, std::memory_order_acquire)) return;
+  if (of.driven.exchange(true, std::memory_order_acquire)) return false;
   for (int i = 0; i < timer_burst && of.next_timer.load(std::memory_order_relaxed) <= now; ++i) {
     timer* due = nullptr;
     {
@@ -508,6 +518,7 @@ void scheduler::run_timers(worker&, worker& of, nanos now) {
     due->fire(*due);
   }
   of.driven.store(false, std::memory_order_release);
+  return true;
 }
 
 bool scheduler::anything_for(worker& w) {
@@ -530,12 +541,9 @@ bool scheduler::anything_to_share() const {
 // that one, as in push_local, unless its steps take long.
 bool scheduler::spin(worker& w, nanos now) {
   if (!spins_ || is_spare(w)) return false;
-  if (attached() && !polling_.load(std::memory_order_relaxed)) return false;  // somebody has to wait for I/O
-  if (threads_apart_.load(std::memory_order_relaxed) != 0 && !has_a_core_to_spare()) return false;
-  const bool soon = w.usual_wait < longest_spin;
-  const nanos patience = soon ? std::clamp(2 * w.usual_wait, spin_time, longest_spin) : spin_time;
-  const nanos end = std::min(now + patience, w.next_timer.load(std::memory_order_relaxed));
-  const bool found = spin_until(w, end);
+  const bool soon = w.usual_wait < longest_spin && stalled_count_.load(std::memory_order_relaxed) == 0;
+  const bool found =
+      spin_until(w, now, now + (soon ? std::clamp(2 * w.usual_wait, spin_time, longest_spin) : spin_time));
   if (w.spinning.load(std::memory_order_relaxed)) w.spinning.store(false, std::memory_order_relaxed);
   return found;
 }
@@ -547,9 +555,12 @@ bool scheduler::has_a_core_to_spare() const noexcept {
   return busy <= cpus_;
 }
 
-bool scheduler::spin_until(worker& w, nanos end) {
-  unsigned rounds_alone = 0;  // what one has pushed that spins now may be on its way
-  do {
+bool scheduler::spin_until(worker& w, nanos now, nanos end) {
+  unsigned rounds_alone = 0;   // what one has pushed that spins now may be on its way
+  nanos single_since = never;  // a single ready process has been there, with somebody who may be at a long step
+  for (; now < end && now < w.next_timer.load(std::memory_order_relaxed); now = machine_now()) {
+    if (attached() && !polling_.load(std::memory_order_relaxed)) return false;  // somebody has to wait for I/O
+    if (threads_apart_.load(std::memory_order_relaxed) != 0 && !has_a_core_to_spare()) return false;
     // The other workers' lines are looked at now and then: each look costs them a miss.
     for (int i = 0; i < 64; ++i) {
       if (const runnable* r = w.remote_pinned.load(std::memory_order_relaxed)) {
@@ -561,11 +572,13 @@ bool scheduler::spin_until(worker& w, nanos end) {
     }
     bool all_asleep = true;
     bool nobody_works = true;
+    bool single = false;
     for (unsigned i = 0; i < worker_count_; ++i) {
       if (i == w.number) continue;
       const worker& other = *workers_[i];
       const std::size_t waiting = other.ready.size() + other.urgent.size();
       if (waiting > 1 || (waiting == 1 && other.offers.load(std::memory_order_relaxed))) return true;
+      single = single || waiting == 1;
       const bool asleep = idle_.contains(i);
       all_asleep = all_asleep && asleep;
       nobody_works = nobody_works && (asleep || other.spinning.load(std::memory_order_relaxed));
@@ -573,8 +586,10 @@ bool scheduler::spin_until(worker& w, nanos end) {
     rounds_alone = nobody_works ? rounds_alone + 1 : 0;
     if (all_asleep || rounds_alone == most_rounds_alone) return false;
     if (!w.spinning.load(std::memory_order_relaxed)) w.spinning.store(true, std::memory_order_relaxed);
+    single_since = single ? std::min(single_since, now) : never;
+    if (now - single_since > spin_time) return true;
     if (crowded_) give_way();  // the core may be wanted by one that works
-  } while (machine_now() < end);
+  }
   return false;
 }
 
@@ -647,7 +662,7 @@ bool scheduler::others_wait() const noexcept {
 
 // Rule 7.
 void scheduler::offer(worker& w) noexcept {
-  if (wake_one() || others_wait()) w.left_until = w.cached_now + spin_time;
+  if (wake_one() || others_wait()) w.left_until = w.owner.now(w) + spin_time;
 }
 
 void scheduler::attach(poller* p) noexcept {
@@ -686,6 +701,8 @@ void scheduler::make_room(worker& w) noexcept {
 
 void scheduler::push_local(worker& w, runnable& r, bool goes_on) noexcept {
   bool is_urgent = r.priority.load(std::memory_order_relaxed) >= priority_class::high;
+  const bool offered = !goes_on && r.lengthy;
+  if (w.offers.load(std::memory_order_relaxed) != offered) w.offers.store(offered, std::memory_order_relaxed);
   if (is_urgent ? !w.urgent.push(&r) : !w.ready.push(&r)) {
     if (!is_urgent) make_room(w);
     if (is_urgent || !w.ready.push(&r)) inject(r);
@@ -693,10 +710,7 @@ void scheduler::push_local(worker& w, runnable& r, bool goes_on) noexcept {
     return;
   }
   // One waiting process is left to this worker, which is about to finish its step; the watchdog sees to it if not.
-  const bool alone = w.ready.size() + w.urgent.size() <= 1;
-  const bool offered = r.lengthy && !goes_on;
-  if (w.offers.load(std::memory_order_relaxed) != offered) w.offers.store(offered, std::memory_order_relaxed);
-  if (!alone || offered) offer(w);
+  if (offered || w.ready.size() + w.urgent.size() > 1) offer(w);
 }
 
 void scheduler::make_ready_elsewhere(runnable& r, worker* w) noexcept {
@@ -835,7 +849,7 @@ void scheduler::watch() {
     }
     idle_ticks = 0;
     watch_asleep_.store(true);
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // with the one in park()
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // with the one in sleep()
     bool all_parked = true;
     for (unsigned i = 0; i < started_.load(); ++i) all_parked = all_parked && idle_.contains(i);
     if (all_parked) {

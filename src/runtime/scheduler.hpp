@@ -75,7 +75,7 @@ struct runnable {
   std::atomic<std::uint32_t> home{0};  // worker number + 1 that a stack pins it to; written before the inbox sleeps
   std::atomic<priority_class> priority{priority_class::normal};
   std::uint8_t passed_over = 0;  // how often a low-priority one gave way; the running worker's
-  bool lengthy = false;          // its last step took long; of whoever holds the ready right
+  bool lengthy = false;          // its last timed step took long; of who holds the ready right, or runs it
   [[no_unique_address]] isolated apart;
 };
 
@@ -338,7 +338,8 @@ class scheduler {
   /// For the few places that spin for another thread's next instruction.
   static void give_way() noexcept;
 
-  /// A thread that is none of the workers has something to do, or has done it: whoever spins does not want its core.
+  /// So many more threads that are no workers have something to do, or fewer: whoever spins does not want their cores.
+  /// Those that wait in the kernel count too, since nobody knows.
   void works_apart(int threads) noexcept {
     threads_apart_.fetch_add(static_cast<unsigned>(threads), std::memory_order_relaxed);
   }
@@ -374,7 +375,7 @@ class scheduler {
   bool anything_to_share() const;
   void refresh(worker&);
   nanos read_on(worker&) noexcept;
-  void run_timers(worker& driver, worker& of, nanos now);
+  bool run_timers(worker& driver, worker& of, nanos now);
   void make_ready_elsewhere(runnable&, worker* here) noexcept;
   void push_local(worker&, runnable&, bool goes_on = false) noexcept;
   void inject(runnable&) noexcept;
@@ -383,11 +384,12 @@ class scheduler {
   bool wake_one() noexcept;
   void offer(worker&) noexcept;
   static void judge(worker&, nanos stretch, int steps) noexcept;
+  void read_for_step(worker&) noexcept;
   static bool took_long(worker&) noexcept;
   static bool slow(nanos stretch, int steps) noexcept;
   void unpark(worker&) noexcept;
   bool spin(worker&, nanos now);
-  bool spin_until(worker&, nanos end);
+  bool spin_until(worker&, nanos now, nanos end);
   bool park(worker&);
   bool sleep(worker&);
   template <bool alike>
@@ -464,10 +466,12 @@ class scheduler {
 //
 // Inline: after a switch the processor predicts each `ret` from the calls of the stack that was left, mostly wrong.
 
+// Since the clock was read: where that was before other steps it ends a little early, which costs a turn of the loop.
 inline bool scheduler::has_had_its_time(worker& w, const runnable& r) noexcept { return r.lengthy && took_long(w); }
 
+// The clock was read right before it, or nothing is known.
 inline void scheduler::time_step(worker& w, runnable& r) noexcept {
-  if (w.coarse || r.lengthy) [[unlikely]]
+  if ((w.coarse || r.lengthy) && w.read_at == w.look_in && !w.rested) [[unlikely]]
     r.lengthy = took_long(w);
 }
 
@@ -599,6 +603,8 @@ template <class GoesOn>
     check();  // set before main
   if (w.current == w.loop) renew_loop(w);
   who.stk = w.current;
+  if (who.lengthy) [[unlikely]]
+    time_step(w, who);
   end_step(w);
   settle_deferred(w);
   if (defer) w.deferred = &who;
