@@ -17,15 +17,13 @@
 //    it called has returned when somebody next suspends to it, for whomever.
 // 4. `worker` fields without a comment belong to the OS thread of the worker. Others name their guard.
 // 5. One runnable may be handed over to (hand_over): it is ready, in no queue, and the worker's loop takes it first.
-// Who
-//    hands over ends its step next, or suspends; if it does neither, it takes it back.
+//    Who hands over ends its step next, or suspends; if it does neither, it takes it back.
 // 6. One runnable may be deferred: it has suspended to wait for the answer of the one that it has handed over to, and
 //    its inbox is still awake, so its worker has the rights of its owner. Whoever answers on this worker, within that
 //    step, takes it from there (deferred = null) and makes it ready or hands over to it. At the end of the step, or
 //    when that suspends, hooks::settle lets it sleep after all, or makes it ready if something has come meanwhile.
-// 7. What a worker has ready without a stack may run anywhere, what has a stack only there. So while another worker is
-// on
-//    its way to take a share (left_until), the ones with stacks go first. One whose steps take long (lengthy) is
+// 7. What a worker has ready without a stack may run anywhere, what has a stack only there. So while another worker
+//    is on its way to take a share (left_until), the ones with stacks go first. One whose steps take long (lengthy) is
 //    offered to another worker that has nothing to do even if it is the only one, and not handed over to while somebody
 //    with a stack waits here: of short steps each costs less than a crossing. Steps are timed on workers where long
 //    ones were seen (coarse), which also look at clock and timers at each.
