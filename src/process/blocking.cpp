@@ -16,6 +16,7 @@ void blocking_pool::submit(ticket t) {
     wake_.notify_one();
   } else if (threads_ < threads_max_) {
     try {
+      runners_.reserve(threads_ + 1);  // so that the thread cannot fail
       std::thread([this] { work(); }).detach();
       ++threads_;
     } catch (...) {
@@ -26,11 +27,12 @@ void blocking_pool::submit(ticket t) {
       // Without another thread the job waits for one of those that exist.
     }
   }
-  core_.sched.works_apart(1);
 }
 
 void blocking_pool::work() {
+  runner mine;
   std::unique_lock lock(lock_);
+  runners_.push_back(&mine);
   for (;;) {
     ++idle_;
     bool more = wake_.wait_for(lock, idle_limit, [&] { return stopping_ || !waiting_.empty(); });
@@ -38,21 +40,36 @@ void blocking_pool::work() {
     if (!more || (stopping_ && waiting_.empty())) break;
     ticket t = waiting_.front();
     waiting_.pop_front();
+    mine.busy = true;
     lock.unlock();
     t.job->call();
     t.done->store(true);
-    core_.sched.works_apart(-1);
     send_wake(core_, t.who, t.token);
     lock.lock();
+    mine.busy = false;
   }
+  std::erase(runners_, &mine);
   --threads_;
   gone_.notify_all();
+}
+
+unsigned blocking_pool::computing() {
+  constexpr std::int64_t computes = 5'000'000;  // of the 10 ms between two looks
+  constexpr unsigned most_looked_at = 64;       // a look takes a system call, under the lock
+  unsigned count = 0;
+  unsigned looked_at = 0;
+  std::lock_guard lock(lock_);
+  for (runner* r : runners_) {
+    if (!r->busy) continue;
+    if (++looked_at > most_looked_at) break;
+    if (r->meter.used_since_last_look() >= computes) ++count;
+  }
+  return count;
 }
 
 bool blocking_pool::stop(nanos patience) {
   std::unique_lock lock(lock_);
   stopping_ = true;
-  core_.sched.works_apart(-static_cast<int>(waiting_.size()));
   waiting_.clear();  // whoever waited for them has been declared dead
   wake_.notify_all();
   auto over = [&] { return threads_ == 0; };

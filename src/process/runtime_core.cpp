@@ -129,6 +129,7 @@ void sample(scheduler& s) {
       if (auto* p = static_cast<process*>(w.observed.load(std::memory_order_acquire)))
         p->running_samples.fetch_add(1, std::memory_order_relaxed);
   }
+  s.set_threads_apart(static_cast<runtime_core*>(s.owner())->blocking->computing());
 }
 
 scheduler::hooks scheduler_hooks() {

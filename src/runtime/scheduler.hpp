@@ -336,11 +336,8 @@ class scheduler {
   /// For the few places that spin for another thread's next instruction.
   static void give_way() noexcept;
 
-  /// So many more threads that are no workers have something to do, or fewer: whoever spins does not want their cores.
-  /// Those that wait in the kernel count too, since nobody knows.
-  void works_apart(int threads) noexcept {
-    threads_apart_.fetch_add(static_cast<unsigned>(threads), std::memory_order_relaxed);
-  }
+  /// So many threads that are no workers compute: whoever spins does not want their cores.
+  void set_threads_apart(unsigned n) noexcept { threads_apart_.store(n, std::memory_order_relaxed); }
 
   void attach(poller*) noexcept;
   poller* attached() const noexcept { return poller_.load(std::memory_order_acquire); }
