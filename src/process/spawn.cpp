@@ -201,7 +201,7 @@ bool run_batch(runtime_core& core, process& p) {
     }
     --budget;
   }
-  for (bool handled = false;;) {
+  for (;;) {
     runtime_section::enter(p);
     intake(core, p);
     if (p.dying) {
@@ -209,10 +209,9 @@ bool run_batch(runtime_core& core, process& p) {
       finish(core, p, std::move(fate), false);
       return true;
     }
-    worker& here = *scheduler::current();
     bool work = p.body->has_work();
     if (!work && !p.first) {
-      scheduler::time_step(here, p);
+      scheduler::time_step(*scheduler::current(), p);
       if (!p.own_stack) {
         p.stk = nullptr;
         p.home.store(0, std::memory_order_relaxed);
@@ -227,9 +226,14 @@ bool run_batch(runtime_core& core, process& p) {
       continue;
     }
     // A process that waited does not keep the loop: one message a turn, then the stack goes back.
-    const bool used_up = budget == 0 || (handled && scheduler::has_had_its_time(here, p));
-    if (used_up) scheduler::batch_over(here, p);
-    if (used_up || (!p.own_stack && !scheduler::on_loop_stack(here))) {
+    worker& here = *scheduler::current();
+    bool gives_way = !p.own_stack && !scheduler::on_loop_stack(here);
+    if (budget == 0 || p.lengthy) [[unlikely]]
+      if (budget == 0 || (budget != core.sched.configuration().batch && scheduler::has_had_its_time(here, p))) {
+        scheduler::batch_over(here, p);
+        gives_way = true;
+      }
+    if (gives_way) {
       if (!p.own_stack) {
         p.stk = nullptr;
         p.home.store(0, std::memory_order_relaxed);
@@ -239,7 +243,6 @@ bool run_batch(runtime_core& core, process& p) {
       return false;
     }
     --budget;
-    handled = true;
     envelope* e = work ? nullptr : take_first(core, p);
     if (e && e->type->kind == signal::request) p.handling = static_cast<request_envelope*>(e);
     p.reductions.store(p.reductions.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -190,12 +190,20 @@ void scheduler::abandon_stack(dead_stack what) {
 
 // ---- the loop ----------------------------------------------------------------------------------------------------
 
+inline runnable* scheduler::take_handed(worker& w) {
+  ++w.handed_in_row;
+  --w.look_in;
+  if (w.coarse) [[unlikely]]
+    read_for_step(w);
+  return std::exchange(w.handed, nullptr);
+}
+
 // Keeps nothing in locals across a step but `mine`: the step may suspend, and this frame may go on much later, when
 // another stack has become the loop.
 void scheduler::loop(stack* mine) {
   for (;;) {
     worker& w = *current();
-    runnable* next = options_.seeded ? next_seeded(w) : next_ready(w);
+    runnable* next = w.handed ? take_handed(w) : options_.seeded ? next_seeded(w) : next_ready(w);
     if (!next) break;
     if (next->stk && hooks_.goes_on(*next)) {
       resume(*next);  // comes back when somebody suspends to this loop, having ended its step
@@ -322,13 +330,6 @@ bool scheduler::join_workers(nanos patience) {
 }
 
 runnable* scheduler::next_ready(worker& w) {
-  if (w.handed) {
-    ++w.handed_in_row;
-    --w.look_in;
-    if (w.coarse) [[unlikely]]
-      read_for_step(w);
-    return std::exchange(w.handed, nullptr);
-  }
   w.handed_in_row = 0;
   runnable* r = look(w);
   if (r || stopping_.load(std::memory_order_relaxed)) return r;
@@ -658,6 +659,11 @@ bool scheduler::others_wait() const noexcept {
   for (unsigned i = 0; i < worker_count_; ++i)
     if (idle_.contains(i) || workers_[i]->spinning.load(std::memory_order_relaxed)) return true;
   return false;
+}
+
+// A lengthy one is not handed over to: rule 7.
+bool scheduler::leaves_to_others(const worker& w, const runnable& r) const noexcept {
+  return !r.stk && w.pinned_first && others_wait();
 }
 
 // Rule 7.

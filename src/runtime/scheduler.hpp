@@ -356,6 +356,7 @@ class scheduler {
   void thread_main(worker&);
   void say(worker&, worker::life, std::exception_ptr = nullptr) noexcept;
   bool join_workers(nanos patience);
+  runnable* take_handed(worker&);
   runnable* next_ready(worker&);
   template <class GoesOn>
   runnable* next_suspended(worker&, GoesOn& goes_on) noexcept;
@@ -380,7 +381,7 @@ class scheduler {
   void offer(worker&) noexcept;
   static void judge(worker&, nanos stretch, int steps) noexcept;
   void read_for_step(worker&) noexcept;
-  static bool took_long(worker&) noexcept;
+  [[gnu::cold]] static bool took_long(worker&) noexcept;
   static bool slow(nanos stretch, int steps) noexcept;
   void unpark(worker&) noexcept;
   bool spin(worker&, nanos now);
@@ -406,6 +407,7 @@ class scheduler {
   static void on_notice(const char* text, void* self);
   bool is_spare(const worker& w) const noexcept { return w.number >= worker_count_; }
   bool others_wait() const noexcept;
+  bool leaves_to_others(const worker&, const runnable&) const noexcept;
   bool has_a_core_to_spare() const noexcept;
 
   options options_;
@@ -512,7 +514,8 @@ inline bool scheduler::hand_over(runnable& r, worker& w) noexcept {
   constexpr unsigned most_in_row = 16;
   if (w.handed || !w.running || w.handed_in_row >= most_in_row || w.look_in <= 0 || options_.seeded) return false;
   if (r.priority.load(std::memory_order_relaxed) == priority_class::low) return false;  // it gives way
-  if (r.lengthy && !r.stk && w.pinned_first && others_wait()) return false;             // rule 7
+  if (r.lengthy && leaves_to_others(w, r)) [[unlikely]]
+    return false;
   w.handed = &r;
   return true;
 }
