@@ -267,7 +267,9 @@ stack* stack_source::pop_idle() noexcept {
   if (s == nullptr) return nullptr;
   list = s->next;
   --counters_.idle;
-  if (s->state_ == stack::state::idle) --counters_.idle_dirty;
+  if (s->state_ != stack::state::idle) return s;
+  --counters_.idle_dirty;
+  (dirty_ != nullptr ? dirty_->above_ : dirty_last_) = nullptr;
   return s;
 }
 
@@ -438,9 +440,14 @@ void stack_source::give_list(stack* first) noexcept {
 void stack_source::take_in(stack& s) noexcept {
   s.state_ = stack::state::idle;
   stack*& list = s.own_size_ ? idle_own_ : dirty_;
+  if (s.own_size_) {
+    ++idle_own_count_;
+  } else {
+    s.above_ = nullptr;
+    (dirty_ != nullptr ? dirty_->above_ : dirty_last_) = &s;
+  }
   s.next = list;
   list = &s;
-  if (s.own_size_) ++idle_own_count_;
   ++counters_.idle;
   ++counters_.idle_dirty;
 }
@@ -484,10 +491,11 @@ std::size_t stack_source::trim(std::size_t keep) noexcept {
     stack* batch = nullptr;
     {
       std::lock_guard lock(mutex_);
-      stack** link = &dirty_;
-      for (std::size_t i = 0; i < keep && *link != nullptr; ++i) link = &(*link)->next;
-      for (std::size_t i = 0; i < trim_batch && *link != nullptr; ++i) {
-        stack* s = std::exchange(*link, (*link)->next);
+      // From the far end: a walk over all that is kept, for each batch, would take the square of their number.
+      for (std::size_t i = 0; i < trim_batch && counters_.idle_dirty - idle_own_count_ > keep; ++i) {
+        stack* s = dirty_last_;
+        dirty_last_ = s->above_;
+        (dirty_last_ != nullptr ? dirty_last_->next : dirty_) = nullptr;
         s->next = batch;
         batch = s;
         --counters_.idle;

@@ -57,6 +57,7 @@ struct stack {
 
  private:
   friend class stack_source;
+  stack* above_ = nullptr;  // in the list of dirty ones: which was used after it
   enum class state : std::uint8_t { out, idle, idle_clean, retired };
   state state_ = state::out;  // guarded by the source
   bool own_size_ = false;     // mapped for itself alone
@@ -169,6 +170,7 @@ class stack_source {
   std::vector<slab> slabs_;        // only the last one may have slots left
   std::vector<stack*> own_sized_;  // all of them, idle ones too
   stack* dirty_ = nullptr;         // idle, used last first
+  stack* dirty_last_ = nullptr;    // its other end
   stack* clean_ = nullptr;         // idle, without pages
   stack* idle_own_ = nullptr;      // idle ones of a size of their own
   std::size_t idle_own_count_ = 0;
