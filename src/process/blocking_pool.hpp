@@ -1,7 +1,7 @@
 // Threads for otp::blocking: started when needed, up to a limit, ended when idle for a while.
 #pragma once
 #include "process/runtime_core.hpp"
-#include "runtime/cpus.hpp"
+#include "runtime/processor_meter.hpp"
 
 #include <otp/blocking.hpp>
 

@@ -228,11 +228,12 @@ bool run_batch(runtime_core& core, process& p) {
     // A process that waited does not keep the loop: one message a turn, then the stack goes back.
     worker& here = *scheduler::current();
     bool gives_way = !p.own_stack && !scheduler::on_loop_stack(here);
-    if (budget == 0 || p.lengthy) [[unlikely]]
-      if (budget == 0 || (budget != core.sched.configuration().batch && scheduler::has_had_its_time(here, p))) {
-        scheduler::batch_over(here, p);
-        gives_way = true;
-      }
+    // Not before it has done anything: what the time went into may have been others.
+    if (budget == 0 || (scheduler::has_had_its_time(here, p) && budget != core.sched.configuration().batch))
+        [[unlikely]] {
+      scheduler::batch_over(here, p);
+      gives_way = true;
+    }
     if (gives_way) {
       if (!p.own_stack) {
         p.stk = nullptr;

@@ -26,9 +26,8 @@ constexpr nanos judged_after = 200'000;  // of such stretches
 constexpr int timer_burst = 256;         // timers fired before ready processes get a turn
 constexpr nanos watch_interval = 10'000'000;
 constexpr unsigned idle_ticks_before_sleep = 5;
-constexpr nanos long_enough = 20'000;  // for a step that handles several messages, where such steps are the rule
-constexpr nanos wake_time = 50'000;    // what waking a thread costs in a virtual machine
-constexpr nanos spin_time = 2 * wake_time;
+constexpr nanos long_enough = 20'000;      // for a step that handles several messages, where such steps are the rule
+constexpr nanos spin_time = 100'000;       // twice what waking a thread costs in a virtual machine
 constexpr nanos longest_spin = 1'000'000;  // where waits were short lately
 constexpr unsigned most_rounds_alone = 3;  // that one spins while nobody works
 constexpr nanos poller_grace = 1'000'000;  // for whom a worker has woken to take the poller, before it does so itself
@@ -549,7 +548,7 @@ bool scheduler::spin(worker& w, nanos now) {
   return found;
 }
 
-// Beside the workers that are awake and the threads that otp::blocking has at work.
+// Beside the workers that are awake and the jobs of otp::blocking that compute.
 bool scheduler::has_a_core_to_spare() const noexcept {
   unsigned busy = threads_apart_.load(std::memory_order_relaxed);
   for (unsigned i = 0; i < worker_count_; ++i) busy += idle_.contains(i) ? 0 : 1;

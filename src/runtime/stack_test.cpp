@@ -230,6 +230,7 @@ TEST(stack_source, trimming_gives_memory_back_to_the_kernel) {
   std::size_t empty = 0;
   for (stack* s : all) empty += used_bytes(*s) == 0;
   EXPECT_EQ(empty, count - 10);
+  for (std::size_t i = count - 10; i < count; ++i) EXPECT_NE(used_bytes(*all[i]), 0U) << "one of those used last";
   EXPECT_LT(status_kib("VmRSS:"), before - (count - 10) * default_stack_size / 1024 * 9 / 10);
 }
 
