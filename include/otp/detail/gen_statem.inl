@@ -623,10 +623,7 @@ struct event_caller {
         call->references.fetch_add(1, std::memory_order_relaxed);  // the event outlives its answer
         t.kept = true;
       }
-      if (is_ours_to_answer(*call))
-        t.template answer<false>(call, std::forward<Value>(value));
-      else
-        t.template answer<true>(call, std::forward<Value>(value));
+      t.template answer<true>(call, std::forward<Value>(value));
     } else if (inserted) {
       from<reply> to = inserted->lend();
       if constexpr (std::is_void_v<reply>)

@@ -183,17 +183,18 @@ class turn {
   void set_step(step_result&& s) {
     if (!s.plain()) step.emplace(std::move(s));
   }
-  /// Answers the request being handled. `shared`: the handler was given a `from`, which may answer too.
+  /// Answers the request being handled. `shared`: there may be a `from`, which may answer too.
   template <bool shared, class Envelope, class Value>
   void answer(Envelope* r, Value&& value) {
-    if constexpr (shared) {
+    const bool begun = shared && !is_ours_to_answer(*r);
+    if (begun) {
       if (!begin_reply(*r)) return count_late_reply(*r);  // its `from` was faster
       make_reply(r, std::forward<Value>(value));
     } else {
       r->reply.value.emplace(std::forward<Value>(value));
     }
     request = nullptr;
-    finish_handled(r, shared);
+    finish_handled(r, begun);
   }
   /// The same, but the reply leaves when terminate has run.
   template <class Envelope, class Value>
